@@ -1,0 +1,110 @@
+"""From served logits to scores, and from what a client asks for to the labels that are explained.
+
+Shapes: `N` inputs, `K` labels of the card, `K'` served logits (1 for a `binary_sigmoid` model, else
+`K`).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pellucid.api.explain.v1 import methods_pb2
+from pellucid.cards import Activation, Card
+from pellucid.errors import InvalidArgument, UnknownLabel
+from pellucid.tensors import FloatArray
+
+
+def label_logits(card: Card, served: FloatArray) -> FloatArray:
+    """Logit of every label, `(N, K)`, from what is served, `(N, K')`.
+
+    A label without a logit of its own has the other's, negated.
+    """
+    if card.output.activation is not Activation.BINARY_SIGMOID:
+        return served
+    signs = [1.0 if label == card.output.positive_label else -1.0 for label in card.labels]
+    scores: FloatArray = served * np.asarray(signs, dtype=np.float32)
+    return scores
+
+
+def probabilities(card: Card, served: FloatArray) -> FloatArray:
+    """Score of every label from 0 to 1, `(N, K)`, from what is served, `(N, K')`."""
+    logits = label_logits(card, served).astype(np.float64)
+    if card.output.activation is Activation.SOFTMAX:
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return (exponents / exponents.sum(axis=1, keepdims=True)).astype(np.float32)
+    # The half of the logistic function that cannot overflow.
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1 / (1 + small), small / (1 + small)).astype(np.float32)
+
+
+def resolve_targets(
+    card: Card, wanted: Sequence[methods_pb2.Target], scores: FloatArray, field: str
+) -> list[int]:
+    """Indices of the labels to explain, without repetition, in the order they were asked for.
+
+    Args:
+        card: the model's.
+        wanted: as received; empty means the label with the highest score.
+        scores: `(K,)`, from 0 to 1.
+        field: path of the targets in the request, for the error.
+
+    Raises:
+        UnknownLabel: the card has no such label.
+        InvalidArgument: a target is empty or out of range.
+    """
+    ranking = sorted(range(len(card.labels)), key=lambda k: -float(scores[k]))
+    if not wanted:
+        return ranking[:1]
+    chosen = [
+        index
+        for place, target in enumerate(wanted)
+        for index in _resolve(card, target, scores, ranking, f"{field}[{place}]")
+    ]
+    return list(dict.fromkeys(chosen))
+
+
+def check_targets(card: Card, wanted: Sequence[methods_pb2.Target], field: str) -> None:
+    """Raise what `resolve_targets` would, before any score is known."""
+    resolve_targets(card, wanted, np.zeros(len(card.labels), dtype=np.float32), field)
+
+
+def _resolve(
+    card: Card, target: methods_pb2.Target, scores: FloatArray, ranking: list[int], field: str
+) -> list[int]:
+    labels = ", ".join(card.labels)
+    match target.WhichOneof("target"):
+        case "label":
+            if target.label not in card.labels:
+                raise UnknownLabel(
+                    f"{card.name} has no label {target.label!r}",
+                    field=f"{field}.label",
+                    remedy=f"choose one of: {labels}",
+                    model=card.name,
+                )
+            return [card.labels.index(target.label)]
+        case "index":
+            if target.index >= len(card.labels):
+                raise UnknownLabel(
+                    f"{card.name} has no label number {target.index}",
+                    field=f"{field}.index",
+                    remedy=f"choose 0 to {len(card.labels) - 1}: {labels}",
+                    model=card.name,
+                )
+            return [target.index]
+        case "top_k":
+            if not 1 <= target.top_k <= len(card.labels):
+                raise InvalidArgument(
+                    f"top_k is {target.top_k}",
+                    field=f"{field}.top_k",
+                    remedy=f"choose 1 to {len(card.labels)}",
+                )
+            return ranking[: target.top_k]
+        case "above_threshold":
+            present = [k for k in ranking if scores[k] >= card.thresholds.get(card.labels[k], 0.5)]
+            return present or ranking[:1]
+        case _:
+            raise InvalidArgument(
+                "the target is empty",
+                field=field,
+                remedy="set label, index, top_k or above_threshold",
+            )

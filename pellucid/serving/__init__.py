@@ -1,0 +1,1 @@
+"""What each service needs, once: server life cycle, health, deadlines, metrics, logs, channels."""

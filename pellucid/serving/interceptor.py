@@ -1,0 +1,112 @@
+"""Around every call: request id, metrics, one log line, and the only place that makes statuses."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Any
+
+import grpc
+import structlog
+from grpc_status import rpc_status
+
+from pellucid.errors import PellucidError
+from pellucid.serving import metrics, request_id
+from pellucid.status import to_status
+
+Context = grpc.aio.ServicerContext[Any, Any]
+log = structlog.get_logger(__name__)
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Guards the calls of our own services; health and reflection pass untouched."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wrap the handler of a unary or server-streaming call."""
+        handler = await continuation(handler_call_details)
+        path: str = handler_call_details.method
+        if handler is None or path.startswith("/grpc."):
+            return handler
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(
+                _unary(handler.unary_unary, path),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(
+                _stream(handler.unary_stream, path),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        raise NotImplementedError(f"{path}: calls with a stream of requests are not guarded yet")
+
+
+def _unary(behaviour: Any, path: str) -> Any:
+    async def guarded(request: Any, context: Context) -> Any:
+        async with _call(path, "unary", context) as labels:
+            response = await behaviour(request, context)
+            metrics.SENT.labels(*labels).inc()
+            return response
+
+    return guarded
+
+
+def _stream(behaviour: Any, path: str) -> Any:
+    async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+        async with _call(path, "server_stream", context) as labels:
+            async for response in behaviour(request, context):
+                yield response
+                metrics.SENT.labels(*labels).inc()
+
+    return guarded
+
+
+@asynccontextmanager
+async def _call(path: str, kind: str, context: Context) -> AsyncIterator[tuple[str, str, str]]:
+    service, method = path[1:].split("/")
+    labels = (kind, service, method)
+    metrics.STARTED.labels(*labels).inc()
+    metrics.RECEIVED.labels(*labels).inc()
+    call_id = request_id.adopt(context.invocation_metadata())
+    context.set_trailing_metadata(((request_id.METADATA_KEY, call_id),))
+    start, code, reason = perf_counter(), grpc.StatusCode.OK, ""
+    try:
+        yield labels
+    except grpc.aio.AbortError:
+        code = grpc.StatusCode(_pair(context.code()))
+        raise
+    except (asyncio.CancelledError, GeneratorExit):
+        code = grpc.StatusCode.CANCELLED
+        raise
+    except PellucidError as error:
+        status = rpc_status.to_status(to_status(error))
+        code, reason = status.code, error.reason
+        await context.abort(
+            code,
+            status.details,
+            (*status.trailing_metadata, (request_id.METADATA_KEY, call_id)),
+        )
+    except Exception:
+        code = grpc.StatusCode.INTERNAL
+        log.exception("unhandled error", grpc_method=path)
+        await context.abort(code, "internal error")
+    finally:
+        seconds = perf_counter() - start
+        metrics.SECONDS.labels(*labels).observe(seconds)
+        metrics.HANDLED.labels(*labels, metrics.code_name(code.name)).inc()
+        log.info(
+            "call", grpc_method=path, grpc_code=code.name, reason=reason, seconds=round(seconds, 4)
+        )
+
+
+def _pair(code: Any) -> Any:
+    """The value of a status code: grpc.aio hands back the number alone."""
+    number = code if isinstance(code, int) else code.value[0]
+    return next(known.value for known in grpc.StatusCode if known.value[0] == number)

@@ -1,0 +1,122 @@
+"""Life cycle of a service: listen, be healthy, drain, stop. Used by all three."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import grpc
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import start_http_server
+
+from pellucid.serving import metrics
+from pellucid.serving.channels import KEEPALIVE_MS, server_credentials
+from pellucid.serving.interceptor import CallInterceptor
+from pellucid.serving.settings import ServiceSettings
+
+log = structlog.get_logger(__name__)
+
+
+class Server:
+    """A gRPC server with health, reflection and metrics, as an async context manager.
+
+    Entering it listens; the service's name is NOT_SERVING until `ready()`. Leaving it drains:
+    NOT_SERVING, a pause for load balancers, the rest of the running calls, the end.
+
+    Attributes:
+        port: where it listens.
+        metrics_port: where Prometheus may scrape.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        service: ServiceDescriptor,
+        register: Callable[[grpc.aio.Server], None],
+    ) -> None:
+        """Prepare a server; `register` adds the servicer of `service` to it."""
+        self._settings = settings
+        self._service = service
+        self._register = register
+        self._health = health.aio.HealthServicer()
+        self._stop = asyncio.Event()
+        self.port = 0
+        self.metrics_port = 0
+
+    async def __aenter__(self) -> Self:
+        """Listen.
+
+        Raises:
+            RuntimeError: the port is taken.
+        """
+        settings = self._settings
+        self._server = grpc.aio.server(
+            interceptors=[CallInterceptor()],
+            maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+            options=[
+                ("grpc.max_receive_message_length", settings.max_message_bytes),
+                ("grpc.max_send_message_length", settings.max_message_bytes),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        self._register(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.reflection:
+            names = (self._service.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+        await self._health.set(self._service.full_name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        address = f"{settings.host}:{settings.port}"
+        credentials = server_credentials(settings)
+        if credentials is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            self.port = self._server.add_secure_port(address, credentials)
+        for method in self._service.methods:
+            kind = "server_stream" if method.server_streaming else "unary"
+            metrics.create_series(self._service.full_name, method.name, kind)
+        self._metrics, self._metrics_thread = start_http_server(
+            settings.metrics_port, settings.host
+        )
+        self.metrics_port = self._metrics.server_port
+        await self._server.start()
+        log.info("listening", port=self.port, metrics_port=self.metrics_port)
+        return self
+
+    async def ready(self) -> None:
+        """Say that the service can answer: its models are loaded and warm."""
+        await self._health.set(self._service.full_name, health_pb2.HealthCheckResponse.SERVING)
+        log.info("ready", grpc_service=self._service.full_name)
+
+    async def not_ready(self) -> None:
+        """Say that the service cannot answer at present."""
+        await self._health.set(self._service.full_name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        log.warning("not ready", grpc_service=self._service.full_name)
+
+    async def stopped(self) -> None:
+        """Wait for SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        await self._stop.wait()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Drain and stop."""
+        log.info("draining", drain_s=self._settings.drain_s, grace_s=self._settings.grace_s)
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self._settings.drain_s)
+        await self._server.stop(self._settings.grace_s)
+        await asyncio.to_thread(self._metrics.shutdown)
+        self._metrics.server_close()
+        self._metrics_thread.join()
+        log.info("stopped")

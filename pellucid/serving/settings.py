@@ -1,0 +1,50 @@
+"""Settings that every service has; a service adds its own and its prefix.
+
+Each field can be set through the environment: `GATEWAY_PORT=50050` sets `port` of the gateway.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of one service, read once when it starts."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    host: str = "127.0.0.1"
+    """Address to listen on; `0.0.0.0` in a container."""
+    port: int = Field(default=0, ge=0, le=65_535)
+    """Port of the gRPC server; 0 picks a free one."""
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
+    """Port of the Prometheus metrics; 0 picks a free one."""
+    max_message_bytes: int = Field(default=32 << 20, ge=1 << 20)
+    """Largest gRPC message, in and out."""
+    max_concurrent_rpcs: int = Field(default=64, ge=1)
+    """Calls at once; one more is answered RESOURCE_EXHAUSTED."""
+    default_deadline_s: float = Field(default=60.0, gt=0)
+    """For callers that give none."""
+    max_deadline_s: float = Field(default=900.0, gt=0)
+    """Longest deadline that is honoured."""
+    drain_s: float = Field(default=0.0, ge=0)
+    """Between NOT_SERVING and refusing new calls; on Kubernetes, time to leave the endpoints."""
+    grace_s: float = Field(default=10.0, ge=0)
+    """What running calls get to finish when the service stops."""
+    reflection: bool = True
+    """Whether clients may ask for the contracts."""
+    log_level: str = "INFO"
+    """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
+    tls_certificate: Path | None = None
+    """PEM chain of this service; with `tls_key`, the server speaks TLS only."""
+    tls_key: Path | None = None
+    """PEM key of this service."""
+    tls_client_ca: Path | None = None
+    """PEM authorities whose client certificates are asked for and accepted (mTLS)."""
+    peer_ca: Path | None = None
+    """PEM authorities of the services behind this one; set, calls to them are encrypted."""
+    peer_certificate: Path | None = None
+    """PEM chain that this service shows to the services behind it (mTLS)."""
+    peer_key: Path | None = None
+    """PEM key that goes with `peer_certificate`."""

@@ -1,0 +1,232 @@
+"""Triton as the registry of models and as what answers them, for the async services.
+
+What is READY in Triton, with a card in its configuration, is what Pellucid offers. Nothing is
+cached: a model that is loaded or unloaded is seen by the next call.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+import structlog
+from google.protobuf.message import Message
+from pydantic import ValidationError
+from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
+from tritonclient.grpc import aio as tritonclient
+from tritonclient.utils import InferenceServerException
+
+from pellucid.cards import (
+    CARD_PARAMETER,
+    DIGEST_PARAMETER,
+    MASKED_SUFFIX,
+    ROLE_PARAMETER,
+    Card,
+)
+from pellucid.errors import (
+    BackendUnavailable,
+    DeadlineTooShort,
+    ModelNotReady,
+    PellucidError,
+    UnknownModel,
+)
+from pellucid.serving import request_id
+from pellucid.serving.channels import channel_options
+from pellucid.serving.deadline import Deadline
+from pellucid.serving.settings import ServiceSettings
+from pellucid.tensors import FloatArray
+
+log = structlog.get_logger(__name__)
+
+PRECISION_PARAMETER: Final = "precision"
+"""Response parameter in which our backend says which arithmetic it used."""
+UNKNOWN_PRECISION: Final = "unknown"
+MAX_BATCH: Final = 16
+"""Inputs in one call; what the classifiers' configurations allow."""
+_ASK_S: Final = 5.0
+"""Longest wait for an answer about models, in seconds."""
+
+
+class State(StrEnum):
+    """Of a model in Triton."""
+
+    READY = "READY"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A classifier that Triton knows and that has a card."""
+
+    card: Card
+    version: str
+    """Version folder that Triton serves."""
+    weights_digest: str
+    """SHA-256 in hexadecimal; empty where the configuration has none."""
+    state: State
+    masked: bool
+    """Whether the graph that expands masks is served next to it."""
+
+
+class TritonModels:
+    """Models in Triton; one client for one event loop."""
+
+    def __init__(self, url: str, settings: ServiceSettings) -> None:
+        """Prepare a client for `host:port`; it connects with the first call."""
+        options: list[tuple[str, Any]] = [*channel_options(settings.max_message_bytes)]
+        self._client = tritonclient.InferenceServerClient(url, channel_args=options)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.close()
+
+    async def ready(self) -> bool:
+        """Whether Triton answers and is ready."""
+        try:
+            return bool(await self._client.is_server_ready(client_timeout=_ASK_S))
+        except InferenceServerException:
+            return False
+
+    async def list(self) -> list[ServedModel]:
+        """All classifiers with a card, by name, whether ready or not.
+
+        One whose configuration cannot be read is logged and left out.
+
+        Raises:
+            BackendUnavailable: Triton does not answer.
+        """
+        states = await self._states()
+        found = []
+        for name in sorted(states):
+            if states[name] is not State.READY or name.endswith(MASKED_SUFFIX):
+                continue
+            try:
+                found.append(await self._describe(name, states))
+            except ModelNotReady as error:
+                log.warning("model left out", model=name, why=error.message)
+            except UnknownModel:
+                continue
+        return found
+
+    async def get(self, name: str, field: str = "model") -> ServedModel:
+        """One classifier that is ready.
+
+        Raises:
+            UnknownModel: Triton has no such model, or it has no card.
+            ModelNotReady: it is not loaded, or its card cannot be read.
+            BackendUnavailable: Triton does not answer.
+        """
+        states = await self._states()
+        if name not in states or name.endswith(MASKED_SUFFIX):
+            raise _unknown(name, states, field)
+        if states[name] is not State.READY:
+            raise ModelNotReady(
+                f"{name} is not loaded", field=field, remedy="load it, or wait", retry_after_s=5.0
+            )
+        return await self._describe(name, states, field)
+
+    async def infer(
+        self, model: ServedModel, inputs: FloatArray, deadline: Deadline
+    ) -> tuple[FloatArray, str]:
+        """Logits `(N, K')` of inputs `(N, *shape)`, and the arithmetic that was used.
+
+        Raises:
+            ModelNotReady: the model was unloaded meanwhile.
+            BackendUnavailable: Triton does not answer.
+            DeadlineTooShort: the time is up.
+        """
+        parts = []
+        precision = UNKNOWN_PRECISION
+        for start in range(0, len(inputs), MAX_BATCH):
+            batch = np.ascontiguousarray(inputs[start : start + MAX_BATCH], dtype=np.float32)
+            tensor = InferInput("input", list(batch.shape), "FP32")
+            tensor.set_data_from_numpy(batch)
+            try:
+                result = await self._client.infer(
+                    model.card.name,
+                    [tensor],
+                    outputs=[InferRequestedOutput("logits")],
+                    request_id=request_id.current(),
+                    client_timeout=deadline.timeout(),
+                )
+            except InferenceServerException as error:
+                raise translate(error, model.card.name) from error
+            parts.append(np.asarray(result.as_numpy("logits"), dtype=np.float32))
+            precision = precision_of(result.get_response())
+        return np.concatenate(parts), precision
+
+    async def _states(self) -> dict[str, State]:
+        try:
+            index = await self._client.get_model_repository_index(client_timeout=_ASK_S)
+        except InferenceServerException as error:
+            raise translate(error, "") from error
+        states = dict.fromkeys((entry.name for entry in index.models), State.UNAVAILABLE)
+        states |= {entry.name: State.READY for entry in index.models if entry.state == "READY"}
+        return states
+
+    async def _describe(
+        self, name: str, states: dict[str, State], field: str = "model"
+    ) -> ServedModel:
+        try:
+            config = (await self._client.get_model_config(name, client_timeout=_ASK_S)).config
+            metadata = await self._client.get_model_metadata(name, client_timeout=_ASK_S)
+        except InferenceServerException as error:
+            raise translate(error, name) from error
+        parameters = {key: value.string_value for key, value in config.parameters.items()}
+        if CARD_PARAMETER not in parameters or parameters.get(ROLE_PARAMETER) == "masked":
+            raise _unknown(name, states, field)
+        try:
+            card = Card.from_json(parameters[CARD_PARAMETER])
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ModelNotReady(
+                f"the card of {name} is not valid: {where}: {first['msg']}",
+                field=field,
+                remedy="mend its configuration and load it again",
+            ) from error
+        return ServedModel(
+            card=card,
+            version=max(metadata.versions, key=int, default=""),
+            weights_digest=parameters.get(DIGEST_PARAMETER, ""),
+            state=State.READY,
+            masked=states.get(name + MASKED_SUFFIX) is State.READY,
+        )
+
+
+def precision_of(response: Message) -> str:
+    """Arithmetic that the answer says was used, e.g. `float32`."""
+    assert isinstance(response, service_pb2.ModelInferResponse)
+    said: str = response.parameters[PRECISION_PARAMETER].string_param
+    return said or UNKNOWN_PRECISION
+
+
+def translate(error: InferenceServerException, model: str) -> PellucidError:
+    """What a failed call to Triton means to the caller.
+
+    A request that Triton itself finds wrong is a bug of ours: it comes back as `ModelNotReady`
+    only where the model is gone, else the original error is raised.
+    """
+    status = str(error.status() or "")
+    message = str(error.message() or "")
+    if "DEADLINE_EXCEEDED" in status or "Deadline Exceeded" in message:
+        return DeadlineTooShort("Triton did not answer in time", remedy="allow more time")
+    if model and ("unknown model" in message or "not ready" in message or "NOT_FOUND" in status):
+        return ModelNotReady(
+            f"{model} is not loaded", field="model", remedy="load it, or wait", retry_after_s=5.0
+        )
+    if "UNAVAILABLE" in status or "CANCELLED" in status:
+        return BackendUnavailable(
+            "Triton does not answer", remedy="try again shortly", retry_after_s=1.0
+        )
+    raise error
+
+
+def _unknown(name: str, states: dict[str, State], field: str) -> UnknownModel:
+    served = sorted(known for known in states if not known.endswith(MASKED_SUFFIX))
+    return UnknownModel(
+        f"there is no model {name!r}",
+        field=field,
+        remedy=f"choose one of: {', '.join(served)}",
+        model=name,
+    )

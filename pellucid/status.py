@@ -1,0 +1,109 @@
+"""Errors to `google.rpc.Status` and back (AIP-193): one seam for the services and the client.
+
+Every status carries one `ErrorInfo` (reason, domain, metadata), a `BadRequest` where a field is at
+fault, and a `RetryInfo` where trying again may help.
+"""
+
+from typing import Final
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from pellucid.errors import (
+    BackendUnavailable,
+    DeadlineTooShort,
+    InvalidArgument,
+    MediaLimitExceeded,
+    MethodUnavailable,
+    ModelNotReady,
+    PellucidError,
+    QueueFull,
+    UnknownLabel,
+    UnknownModel,
+    UnreadableMedia,
+    UnsupportedMedia,
+    family,
+)
+
+DOMAIN: Final = "pellucid"
+
+CODES: Final[dict[type[PellucidError], grpc.StatusCode]] = {
+    InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    UnknownLabel: grpc.StatusCode.INVALID_ARGUMENT,
+    UnreadableMedia: grpc.StatusCode.INVALID_ARGUMENT,
+    UnsupportedMedia: grpc.StatusCode.INVALID_ARGUMENT,
+    MediaLimitExceeded: grpc.StatusCode.INVALID_ARGUMENT,
+    UnknownModel: grpc.StatusCode.NOT_FOUND,
+    ModelNotReady: grpc.StatusCode.UNAVAILABLE,
+    MethodUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
+    QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    BackendUnavailable: grpc.StatusCode.UNAVAILABLE,
+    DeadlineTooShort: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+
+def to_status(error: PellucidError) -> status_pb2.Status:
+    """Encode an error as `google.rpc.Status`."""
+    text = f"{error.message}; {error.remedy}" if error.remedy else error.message
+    metadata = dict(error.metadata)
+    if error.field:
+        metadata["field"] = error.field
+    if error.remedy:
+        metadata["remedy"] = error.remedy
+    code: int = CODES[type(error)].value[0]
+    status = status_pb2.Status(code=code, message=text)
+    status.details.add().Pack(
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
+    )
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field, description=text, reason=error.reason
+        )
+        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    if error.retry_after_s is not None:
+        delay = Duration()
+        delay.FromNanoseconds(int(error.retry_after_s * 1e9))
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    return status
+
+
+def from_status(status: status_pb2.Status) -> PellucidError | None:
+    """Decode an error that `to_status` encoded; None if it is not one of ours."""
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    retry_after_s: float | None = None
+    for detail in status.details:
+        if detail.Is(info.DESCRIPTOR):
+            detail.Unpack(info)
+        elif detail.Is(retry.DESCRIPTOR):
+            detail.Unpack(retry)
+            retry_after_s = retry.retry_delay.ToNanoseconds() / 1e9
+    kind = family().get(info.reason) if info.domain == DOMAIN else None
+    if kind is None:
+        return None
+    metadata = dict(info.metadata)
+    field, remedy = metadata.pop("field", ""), metadata.pop("remedy", "")
+    message = status.message.removesuffix(f"; {remedy}") if remedy else status.message
+    return kind(message, field=field, remedy=remedy, retry_after_s=retry_after_s, **metadata)
+
+
+def from_rpc_error(error: grpc.RpcError, peer: str) -> PellucidError | None:
+    """What a failed call to `peer` means to whoever made it; None for a bug over there.
+
+    An error of the family comes back as it was raised; a dead or silent peer becomes
+    `BackendUnavailable`, and time that ran out `DeadlineTooShort`.
+    """
+    status = rpc_status.from_call(error)
+    if status is not None and (known := from_status(status)) is not None:
+        return known
+    code = error.code()
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return BackendUnavailable(
+            f"the {peer} does not answer", remedy="try again shortly", retry_after_s=1.0, peer=peer
+        )
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineTooShort(
+            f"the {peer} did not answer in time", remedy="allow more time", peer=peer
+        )
+    return None
