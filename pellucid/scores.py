@@ -31,10 +31,12 @@ def probabilities(card: Card, served: FloatArray) -> FloatArray:
     logits = label_logits(card, served).astype(np.float64)
     if card.output.activation is Activation.SOFTMAX:
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (exponents / exponents.sum(axis=1, keepdims=True)).astype(np.float32)
-    # The half of the logistic function that cannot overflow.
-    small = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1 / (1 + small), small / (1 + small)).astype(np.float32)
+        scores = exponents / exponents.sum(axis=1, keepdims=True)
+    else:
+        # The half of the logistic function that cannot overflow.
+        small = np.exp(-np.abs(logits))
+        scores = np.where(logits >= 0, 1, small) / (1 + small)
+    return np.asarray(scores, dtype=np.float32)
 
 
 def resolve_targets(

@@ -4,7 +4,7 @@ Every status carries one `ErrorInfo` (reason, domain, metadata), a `BadRequest` 
 fault, and a `RetryInfo` where trying again may help.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -88,11 +88,11 @@ def from_status(status: status_pb2.Status) -> PellucidError | None:
     return kind(message, field=field, remedy=remedy, retry_after_s=retry_after_s, **metadata)
 
 
-def from_rpc_error(error: grpc.RpcError, peer: str) -> PellucidError | None:
+def from_rpc_error(error: Any, peer: str) -> PellucidError | None:
     """What a failed call to `peer` means to whoever made it; None for a bug over there.
 
-    An error of the family comes back as it was raised; a dead or silent peer becomes
-    `BackendUnavailable`, and time that ran out `DeadlineTooShort`.
+    `error` is a `grpc.RpcError` of either kind. An error of the family comes back as it was raised;
+    a dead or silent peer becomes `BackendUnavailable`, time that ran out `DeadlineTooShort`.
     """
     status = rpc_status.from_call(error)
     if status is not None and (known := from_status(status)) is not None:

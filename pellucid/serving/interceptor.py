@@ -1,5 +1,7 @@
 """Around every call: request id, metrics, one log line, and the only place that makes statuses."""
 
+from __future__ import annotations  # the stubs' generic handlers are plain classes at run time
+
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
