@@ -1,0 +1,116 @@
+"""A copy in Keras on tensorflow; gradients by `GradientTape`.
+
+Importing this module imports tensorflow.
+"""
+
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from explain_service.gradient.model import Head, Score
+from pellucid.architectures import build
+from pellucid.architectures.weights import load_keras
+from pellucid.cards import Activation, Architecture, Card
+from pellucid.tensors import FloatArray
+
+
+class KerasCopy:
+    """See `GradientModel`; arithmetic is float32."""
+
+    def __init__(self, card: Card, model: keras.Model, chunk: int) -> None:
+        """Take over a model that has its weights.
+
+        Raises:
+            ValueError: the card names a layer that the network does not have.
+        """
+        architecture = card.architecture
+        assert architecture is not None
+        names = {layer.name for layer in model.layers}
+        if missing := [name for name in architecture.grad_cam_layers if name not in names]:
+            raise ValueError(f"{architecture.builder} has no layer {missing[0]!r}")
+        model.trainable = False
+        self._card = card
+        self._model = model
+        self._with_layer = {
+            name: keras.Model(model.inputs, [model.get_layer(name).output, model.outputs[0]])
+            for name in architecture.grad_cam_layers
+        }
+        self._chunk = chunk
+        self._lock = Lock()
+
+    @classmethod
+    def load(cls, card: Card, architecture: Architecture, weights: Path, chunk: int) -> "KerasCopy":
+        """Build the network of a card and fill it.
+
+        Raises:
+            ValueError: the architecture cannot be built, or lacks one of the card's layers.
+            WeightsMismatch: the weights do not fit it.
+        """
+        model = build(architecture)
+        load_keras(model, weights)
+        return cls(card, model, chunk)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """See `GradientModel`."""
+        return tuple(self._with_layer)
+
+    @property
+    def chunk(self) -> int:
+        """See `GradientModel`."""
+        return self._chunk
+
+    def logits(self, inputs: FloatArray) -> FloatArray:
+        """See `GradientModel`."""
+        starts = range(0, len(inputs), self._chunk)
+        with self._lock:
+            parts = [
+                self._model(tf.convert_to_tensor(inputs[at : at + self._chunk]), training=False)
+                for at in starts
+            ]
+            return _array(tf.concat(parts, axis=0))
+
+    def gradients(self, inputs: FloatArray, score: Score) -> tuple[FloatArray, FloatArray]:
+        """See `GradientModel`."""
+        head = Head.of(self._card, score)
+        tensor = tf.convert_to_tensor(inputs)
+        with self._lock:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(tensor)
+                scores = _apply(head, self._model(tensor, training=False))
+            gradients = tape.gradient(
+                scores, tensor, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+        return _array(scores), _array(gradients)
+
+    def layer_cam(self, inputs: FloatArray, layer: str, score: Score) -> FloatArray:
+        """See `GradientModel`."""
+        head = Head.of(self._card, score)
+        tensor = tf.convert_to_tensor(inputs)
+        with self._lock:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(tensor)
+                activations, logits = self._with_layer[layer](tensor, training=False)
+                scores = _apply(head, logits)
+            gradients = tape.gradient(
+                scores, activations, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+        if activations.shape.rank != 4:
+            raise ValueError(f"the output of layer {layer!r} has no rows and columns")
+        weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+        return _array(tf.reduce_sum(weights * activations, axis=3)[0])
+
+
+def _apply(head: Head, logits: Any) -> Any:
+    if head.activation is Activation.SOFTMAX:
+        return tf.nn.softmax(logits, axis=1)[:, head.column]
+    logit = head.sign * logits[:, head.column]
+    return logit if head.activation is None else tf.sigmoid(logit)
+
+
+def _array(tensor: Any) -> FloatArray:
+    return np.ascontiguousarray(tensor.numpy(), dtype=np.float32)

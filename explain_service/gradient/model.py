@@ -1,0 +1,86 @@
+"""What the gradient methods need of a model, whatever framework it was made with."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pellucid.cards import Activation, Card
+from pellucid.tensors import FloatArray
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of the model's answer: the one that is explained."""
+
+    label: int
+    """Place of the label in the card, from 0."""
+    probability: bool
+    """After the activation, from 0 to 1; else the logit, as `pellucid.scores` defines both."""
+
+
+class GradientModel(Protocol):
+    """A copy of a model that can be differentiated.
+
+    Safe to share between threads: one call runs at a time, and none leaves anything behind, neither
+    hooks nor gradients. Equal arguments give equal bytes.
+    """
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers for Grad-CAM, as the card names them, the default first."""
+        ...
+
+    @property
+    def chunk(self) -> int:
+        """Inputs that are differentiated at once; it bounds the memory."""
+        ...
+
+    def logits(self, inputs: FloatArray) -> FloatArray:
+        """Logits `(N, K')` of inputs `(N, *shape)`; any N, evaluated in chunks."""
+        ...
+
+    def gradients(self, inputs: FloatArray, score: Score) -> tuple[FloatArray, FloatArray]:
+        """Score `(N,)` of each input `(N, *shape)` and its gradient there, `(N, *shape)`.
+
+        N is at most `chunk`.
+        """
+        ...
+
+    def layer_cam(self, inputs: FloatArray, layer: str, score: Score) -> FloatArray:
+        """Activations of a layer, weighted by the mean gradients of their channels, and summed.
+
+        Args:
+            inputs: `(1, *shape)`.
+            layer: one of `layers`.
+            score: what is differentiated.
+
+        Returns:
+            Signed, `(h, w)`: the layer's own size.
+
+        Raises:
+            ValueError: the layer's output has no rows and columns.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a score comes out of the served logits: `activation(sign * logits[:, column])`."""
+
+    column: int
+    sign: float
+    activation: Activation | None
+    """None leaves the logit as it is."""
+
+    @classmethod
+    def of(cls, card: Card, score: Score) -> "Head":
+        """The head of one score; `pellucid.scores` does the same in numpy."""
+        activation = card.output.activation if score.probability else None
+        if card.output.activation is not Activation.BINARY_SIGMOID:
+            return cls(score.label, 1.0, activation)
+        positive = card.labels[score.label] == card.output.positive_label
+        return cls(0, 1.0 if positive else -1.0, activation)
+
+
+def channel_axis(card: Card) -> int:
+    """Axis of the channels in one input, without the batch."""
+    return 0 if card.preprocess.layout == "CHW" else 2

@@ -1,0 +1,111 @@
+"""A copy in torch; captum attributes to its layers.
+
+Importing this module imports torch.
+"""
+
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import torch
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+
+from explain_service.gradient.model import Head, Score
+from pellucid.architectures import build
+from pellucid.architectures.weights import load_torch
+from pellucid.cards import Activation, Architecture, Card
+from pellucid.tensors import FloatArray
+
+
+class TorchCopy:
+    """See `GradientModel`; arithmetic is float32."""
+
+    def __init__(self, card: Card, module: nn.Module, chunk: int) -> None:
+        """Take over a module that has its weights.
+
+        Raises:
+            ValueError: the card names a layer that the network does not have.
+        """
+        architecture = card.architecture
+        assert architecture is not None
+        modules = dict(module.named_modules())
+        if missing := [name for name in architecture.grad_cam_layers if name not in modules]:
+            raise ValueError(f"{architecture.builder} has no layer {missing[0]!r}")
+        self._card = card
+        self._module = module.eval().requires_grad_(False)
+        self._modules = modules
+        self._chunk = chunk
+        self._lock = Lock()
+
+    @classmethod
+    def load(cls, card: Card, architecture: Architecture, weights: Path, chunk: int) -> "TorchCopy":
+        """Build the network of a card and fill it.
+
+        Raises:
+            ValueError: the architecture cannot be built, or lacks one of the card's layers.
+            WeightsMismatch: the weights do not fit it.
+        """
+        module: nn.Module = build(architecture)
+        load_torch(module, weights)
+        return cls(card, module, chunk)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """See `GradientModel`."""
+        assert self._card.architecture is not None
+        return self._card.architecture.grad_cam_layers
+
+    @property
+    def chunk(self) -> int:
+        """See `GradientModel`."""
+        return self._chunk
+
+    def logits(self, inputs: FloatArray) -> FloatArray:
+        """See `GradientModel`."""
+        starts = range(0, len(inputs), self._chunk)
+        with self._lock, torch.inference_mode():
+            parts = [self._module(_tensor(inputs[at : at + self._chunk])) for at in starts]
+            return _array(torch.cat(parts))
+
+    def gradients(self, inputs: FloatArray, score: Score) -> tuple[FloatArray, FloatArray]:
+        """See `GradientModel`."""
+        head = Head.of(self._card, score)
+        with self._lock, torch.enable_grad():
+            tensor = _tensor(inputs).requires_grad_()
+            scores = _apply(head, self._module(tensor))
+            (gradients,) = torch.autograd.grad(scores.sum(), tensor)
+        return _array(scores), _array(gradients)
+
+    def layer_cam(self, inputs: FloatArray, layer: str, score: Score) -> FloatArray:
+        """See `GradientModel`; this is captum's `LayerGradCam`."""
+        head = Head.of(self._card, score)
+
+        def forward(tensor: Tensor) -> Tensor:
+            return _apply(head, self._module(tensor))
+
+        with self._lock, torch.enable_grad():
+            # The weights ask for no gradients, so the input has to.
+            tensor = _tensor(inputs).requires_grad_()
+            method = LayerGradCam(forward, self._modules[layer])
+            cam = method.attribute(tensor, relu_attributions=False)
+        if cam.ndim != 4:
+            raise ValueError(f"the output of layer {layer!r} has no rows and columns")
+        return _array(cam[0, 0])
+
+
+def _apply(head: Head, logits: Tensor) -> Tensor:
+    if head.activation is Activation.SOFTMAX:
+        return torch.softmax(logits, dim=1)[:, head.column]
+    logit = head.sign * logits[:, head.column]
+    return logit if head.activation is None else torch.sigmoid(logit)
+
+
+def _tensor(array: FloatArray) -> Tensor:
+    # A copy: what came in may be read-only, and torch would write through.
+    return torch.from_numpy(np.array(array, dtype=np.float32))
+
+
+def _array(tensor: Tensor) -> FloatArray:
+    array: FloatArray = tensor.detach().numpy()
+    return np.ascontiguousarray(array)
