@@ -1,4 +1,7 @@
-"""What every explainer is asked, and what it answers. Shapes: `(H, W)` is the model's input plane."""
+"""What every explainer is asked, and what it answers.
+
+Shapes: `(H, W)` is the plane of the model's input, `S` its segments, `N` perturbations, `K` labels.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Protocol

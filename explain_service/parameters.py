@@ -97,7 +97,7 @@ class Parameters(BaseModel):
         return described
 
 
-def _type(annotation: Any) -> type:
+def _type(annotation: Any) -> Any:
     """The plain type of `int` or `int | None`."""
     options = getattr(annotation, "__args__", (annotation,))
     return next(option for option in options if option is not type(None))

@@ -1,4 +1,4 @@
-"""The thread between a running explanation and whoever waits for it: progress, time, cancellation."""
+"""What a running explanation tells and hears: progress, time that is up, nobody who waits."""
 
 import threading
 from collections.abc import Callable
