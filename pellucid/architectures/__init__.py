@@ -1,0 +1,45 @@
+"""The networks whose weights Pellucid ships, by name.
+
+Nothing heavy is imported before a network is built, so the registry costs a service that never
+builds one neither torch nor tensorflow.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from pellucid.cards import Architecture
+
+BUILDERS: Mapping[str, tuple[str, str]] = {
+    "densenet121": ("torch", "pellucid.architectures.densenet"),
+    "mobilenet_v2": ("keras", "pellucid.architectures.mobilenet"),
+}
+"""Framework and module of each builder; the function in the module has the builder's name."""
+
+
+def build(architecture: Architecture) -> Any:
+    """Build the untrained network that a card names.
+
+    Returns:
+        A `torch.nn.Module` or a `keras.Model`, as `architecture.framework` says.
+
+    Raises:
+        ValueError: no builder has this name, it is of another framework, or it does not take
+            these arguments; the message names what would do.
+    """
+    if architecture.builder not in BUILDERS:
+        known = ", ".join(sorted(BUILDERS))
+        raise ValueError(f"no architecture is called {architecture.builder!r}; known: {known}")
+    framework, module = BUILDERS[architecture.builder]
+    if framework != architecture.framework:
+        raise ValueError(
+            f"{architecture.builder} is of {framework}, the card says {architecture.framework}"
+        )
+    builder = getattr(import_module(module), architecture.builder)
+    try:
+        return builder(**architecture.arguments)
+    except TypeError as error:
+        raise ValueError(f"the card's arguments of {architecture.builder}: {error}") from error
+
+
+__all__ = ["BUILDERS", "build"]

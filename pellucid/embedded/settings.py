@@ -1,0 +1,44 @@
+"""Settings of an embedded system."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ServiceName = Literal["triton", "preprocess", "explain", "gateway"]
+ALL_SERVICES: tuple[ServiceName, ...] = ("triton", "preprocess", "explain", "gateway")
+"""In the order they depend on each other; they are stopped in the reverse order."""
+
+Port = int
+"""0 stands for any free port."""
+
+
+class SystemSettings(BaseModel):
+    """What to run, and where."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repository: Path = Path("triton_repo")
+    """Triton's model repository."""
+    state_dir: Path = Path(".pellucid")
+    """Folder of the state file and the logs; one system has one."""
+    host: str = "127.0.0.1"
+    """Address that every service listens on."""
+    gateway_port: Port = 50051
+    """The only port that clients need."""
+    ports: dict[str, Port] = Field(default_factory=dict)
+    """Other ports by purpose, e.g. `triton`, `triton_http`, `gateway_metrics`; free if absent."""
+    services: tuple[ServiceName, ...] = ALL_SERVICES
+    """What to start; tests of one service may want Triton alone."""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """Environment variables for the services, e.g. `EXPLAIN_WORKERS`."""
+    build_models: bool = True
+    """Whether models without a current `model.onnx` are built first."""
+    watch: bool = True
+    """Whether model folders that appear, change or go while the system runs are followed."""
+    cache: Path | None = None
+    """Folder of Triton's environment; the user's cache folder if absent."""
+    start_timeout_s: float = Field(default=300, gt=0)
+    """Seconds until every service must be healthy, after everything is built."""
+    stop_grace_s: float = Field(default=15, gt=0)
+    """Seconds that each service gets to end by itself."""

@@ -1,0 +1,29 @@
+"""Small operations on ONNX graphs."""
+
+import onnx
+
+SOURCE_KEY = "pellucid_source"
+"""Metadata of a built graph: digest of what it was built from."""
+
+
+def rename_value(model: onnx.ModelProto, old: str, new: str) -> None:
+    """Rename one value wherever the main graph mentions it."""
+    for node in model.graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
+    for value in (*model.graph.input, *model.graph.output):
+        if value.name == old:
+            value.name = new
+
+
+def source_of(model: onnx.ModelProto) -> str | None:
+    """Digest of what a graph was built from; None where Pellucid did not build it."""
+    return next((p.value for p in model.metadata_props if p.key == SOURCE_KEY), None)
+
+
+def set_source(model: onnx.ModelProto, digest: str) -> None:
+    """Write down what a graph was built from, in the graph itself."""
+    kept = [p for p in model.metadata_props if p.key != SOURCE_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    model.metadata_props.add(key=SOURCE_KEY, value=digest)
