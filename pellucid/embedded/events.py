@@ -1,8 +1,11 @@
 """What the embedded system says while it works."""
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 
@@ -50,6 +53,18 @@ class Event:
 
 Progress = Callable[[Event], None]
 """Receives every event; called on the supervisor's thread and must not block."""
+
+
+def written(path: Path, progress: Progress) -> Progress:
+    """A `Progress` that also appends every event to a file, as one line of JSON."""
+
+    def write(event: Event) -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"at": now, **event.to_dict()}) + "\n")
+        progress(event)
+
+    return write
 
 
 def silent(event: Event) -> None:

@@ -10,6 +10,8 @@ from pellucid.embedded.errors import BuildFailed
 from pellucid.embedded.events import Event, Kind, Progress
 from pellucid.embedded.probes import load_model, unload_model
 
+_LOADS_AT_ONCE = 4
+"""As many as Triton itself loads at once; every one takes a thread of ours meanwhile."""
 _WATCH_S = 2.0
 _SOURCES = ("card.yaml", "config.pbtxt", "1/model.onnx", "1/weights.safetensors")
 
@@ -51,21 +53,22 @@ async def build_models(repository: Path, progress: Progress) -> None:
 async def load_models(repository: Path, url: str, progress: Progress) -> None:
     """Load every complete folder of a repository; one that does not load is a warning."""
     names = complete_models(repository)
-    done = 0
+    turns = asyncio.Semaphore(_LOADS_AT_ONCE)
+    loaded: list[str] = []
 
     async def load(name: str) -> None:
-        nonlocal done
-        reason = await asyncio.to_thread(load_model, url, name)
-        done += 1
+        async with turns:
+            reason = await asyncio.to_thread(load_model, url, name)
         if reason is None:
-            message = f"loaded {name}"
-            progress(Event(Kind.PROGRESS, "models", message, done, len(names)))
+            loaded.append(name)
+            progress(Event(Kind.PROGRESS, "models", f"loaded {name}", len(loaded), len(names)))
         else:
             progress(Event(Kind.WARNING, "models", f"{name} did not load: {reason}"))
 
     progress(Event(Kind.STEP, "models", f"loading {len(names)} models", 0, len(names)))
     await asyncio.gather(*(load(name) for name in names))
-    progress(Event(Kind.DONE, "models", f"{len(names)} models asked for", done, len(names)))
+    summary = f"{len(loaded)} of {len(names)} models loaded"
+    progress(Event(Kind.DONE, "models", summary, len(loaded), len(names)))
 
 
 def complete_models(repository: Path) -> list[str]:

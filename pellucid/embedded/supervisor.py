@@ -11,7 +11,7 @@ import psutil
 
 from pellucid.embedded.environment import TritonEnvironment, build_environment
 from pellucid.embedded.errors import EmbeddedError, ServiceFailed
-from pellucid.embedded.events import Event, Kind, Progress
+from pellucid.embedded.events import Event, Kind, Progress, written
 from pellucid.embedded.models import build_models, follow_models, load_models
 from pellucid.embedded.ports import resolve_ports
 from pellucid.embedded.service import Service
@@ -26,8 +26,8 @@ class Supervisor:
     def __init__(self, settings: SystemSettings, progress: Progress) -> None:
         """Describe a system; `run` does everything."""
         self._settings = settings
-        self._progress = progress
         self._folder = StateFolder(settings.state_dir)
+        self._progress = written(self._folder.events, progress)
         self._services: list[Service] = []
         self._ready = False
 
@@ -41,18 +41,12 @@ class Supervisor:
         Raises:
             EmbeddedError: the system could not be started; everything that was is stopped again.
         """
-        with self._folder.claimed():
-            self._say(Kind.STEP, "starting")
-            try:
-                if await _unless(stop, self._start()):
-                    self._ready = True
-                    self._write()
-                    self._say(Kind.READY, self._summary())
-                    if ready is not None:
-                        ready.set()
-                    await self._follow(stop)
-            finally:
-                await self._end()
+        try:
+            with self._folder.claimed():
+                await self._live(stop, ready or asyncio.Event())
+        except EmbeddedError as error:
+            self._say(Kind.FAILED, str(error))
+            raise
         self._say(Kind.STOPPED, "stopped")
 
     @property
@@ -66,8 +60,20 @@ class Supervisor:
             services=tuple(service.record for service in self._services),
         )
 
+    async def _live(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
+        self._say(Kind.STEP, "starting")
+        try:
+            if await _unless(stop, self._start()):
+                self._ready = True
+                self._write()
+                self._say(Kind.READY, self._summary())
+                ready.set()
+                await self._follow(stop)
+        finally:
+            await self._end()
+
     async def _start(self) -> None:
-        end_leftovers(self._folder)
+        await asyncio.to_thread(end_leftovers, self._folder)
         self._write()
         # Ports first: a taken one is said before minutes of building, not after.
         ports = resolve_ports(self._settings.host, wanted_ports(self._settings))
@@ -124,8 +130,9 @@ class Supervisor:
     async def _end(self) -> None:
         if self._services:
             self._say(Kind.STEP, "stopping")
-        for service in reversed(self._services):
-            await service.stop(self._settings.stop_grace_s)
+        while self._services:
+            await self._services[-1].stop(self._settings.stop_grace_s)
+            self._services.pop()
         self._folder.remove()
 
     def _write(self) -> None:

@@ -1,0 +1,112 @@
+"""How a system is: what its state file says, and what its services answer just now."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+from pellucid.embedded.errors import NotRunning
+from pellucid.embedded.probes import ModelState, is_serving, is_triton_ready, model_states
+from pellucid.embedded.state import ServiceRecord, StateFolder, SystemRecord
+
+
+class SystemState(StrEnum):
+    """What can be said of a system as a whole."""
+
+    DOWN = "down"
+    """Nothing runs."""
+    STALE = "stale"
+    """The supervisor died and left its state file; `down` or `up` clears it."""
+    STARTING = "starting"
+    READY = "ready"
+    """Every service is healthy."""
+    DEGRADED = "degraded"
+    """It was ready, and a service is not healthy now."""
+
+
+class ServiceStatus(BaseModel):
+    """One service, asked just now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    record: ServiceRecord
+    running: bool
+    healthy: bool
+    memory_bytes: int = 0
+    """Resident memory of its processes, shared pages counted in each."""
+
+
+class SystemStatus(BaseModel):
+    """One system, asked just now."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    state: SystemState
+    state_dir: Path
+    record: SystemRecord | None = None
+    services: tuple[ServiceStatus, ...] = ()
+    models: tuple[ModelState, ...] = ()
+
+    def url(self, service: str) -> str:
+        """`host:port` of a service.
+
+        Raises:
+            NotRunning: the system has no such service.
+        """
+        for found in self.services:
+            if found.record.name == service:
+                return found.record.url
+        raise NotRunning(f"no {service} runs with the state folder {self.state_dir}")
+
+
+def status(state_dir: Path) -> SystemStatus:
+    """Ask a system how it is: its processes, the health of each service, the models."""
+    folder = StateFolder(state_dir)
+    record = folder.read()
+    if record is None:
+        return SystemStatus(state=SystemState.DOWN, state_dir=folder.path)
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        services = tuple(threads.map(_ask, record.services))
+    triton = record.service("triton")
+    models = model_states(triton.url) if triton is not None and triton.running else ()
+    return SystemStatus(
+        state=_judge(record, services),
+        state_dir=folder.path,
+        record=record,
+        services=services,
+        models=models,
+    )
+
+
+def _ask(record: ServiceRecord) -> ServiceStatus:
+    running = record.running
+    if not running:
+        healthy = False
+    elif record.health_service:
+        healthy = is_serving(record.url, record.health_service)
+    else:
+        healthy = is_triton_ready(record.url)
+    memory = _memory_bytes(record.pid) if running else 0
+    return ServiceStatus(record=record, running=running, healthy=healthy, memory_bytes=memory)
+
+
+def _memory_bytes(pid: int) -> int:
+    total = 0
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for member in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                total += member.memory_info().rss
+    return total
+
+
+def _judge(record: SystemRecord, services: tuple[ServiceStatus, ...]) -> SystemState:
+    if not record.running:
+        return SystemState.STALE
+    if not record.ready:
+        return SystemState.STARTING
+    healthy = all(service.healthy for service in services)
+    return SystemState.READY if healthy else SystemState.DEGRADED
