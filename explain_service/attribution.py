@@ -6,18 +6,12 @@ Shapes: `(H, W)` is the plane of the model's input, `S` its segments, `N` pertur
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from explain_service.parameters import Parameters
 from explain_service.tick import Tick
 from pellucid.cards import Card, Layout
 from pellucid.scores import label_logits, probabilities
 from pellucid.serving.triton import ServedModel
 from pellucid.tensors import FloatArray
-
-Masks = npt.NDArray[np.uint8]
-"""Rows of bits, `(N, S)`: 1 keeps a segment of the input, 0 shows the baseline."""
 
 
 @dataclass(frozen=True)

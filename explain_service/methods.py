@@ -82,7 +82,7 @@ GRADIENT_METHODS: Final = (GradCam.name, IntegratedGradients.name)
 """Those that run on the local copy; all others ask Triton."""
 
 
-def runtime_of(method: str) -> explain_pb2.Runtime.ValueType:
+def runtime_of(method: str) -> "explain_pb2.Runtime.ValueType":
     """Where a method runs."""
     if method in GRADIENT_METHODS:
         return explain_pb2.RUNTIME_LOCAL_COPY

@@ -3,8 +3,15 @@
 import threading
 from collections.abc import Callable
 from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from pellucid.serving.deadline import Deadline
+
+if TYPE_CHECKING:
+    from explain_service.attribution import Attribution
+
+PARTIAL_EVERY_S: Final = 2.0
+"""Between two partial maps of one method."""
 
 
 class Cancelled(Exception):
@@ -25,7 +32,7 @@ class Tick:
         total: int,
         stop: threading.Event | None = None,
         deadline: Deadline | None = None,
-        on_step: Callable[["Tick"], None] = lambda tick: None,
+        on_partial: Callable[[list["Attribution"]], None] | None = None,
     ) -> None:
         """Begin now.
 
@@ -33,14 +40,15 @@ class Tick:
             total: model calls in all.
             stop: set when the client went.
             deadline: when to stop sampling and finish with what is there; None for never.
-            on_step: called in the worker thread after each step.
+            on_partial: called in the worker thread with usable maps of a method that still runs.
         """
         self.total = total
         self.done = 0
         self._stop = stop or threading.Event()
         self._deadline = deadline
-        self._on_step = on_step
+        self._on_partial = on_partial
         self._begin = monotonic()
+        self._last_partial = self._begin
 
     def check(self) -> None:
         """Raise `Cancelled` if nobody waits any more."""
@@ -51,7 +59,14 @@ class Tick:
         """Count model calls that are done; raises `Cancelled` if nobody waits any more."""
         self.check()
         self.done += calls
-        self._on_step(self)
+
+    def offer(self, make: Callable[[], list["Attribution"]]) -> None:
+        """Show what there is so far, if the last time was long enough ago."""
+        due = monotonic() - self._last_partial >= PARTIAL_EVERY_S
+        if self._on_partial is None or not due or self.done >= self.total:
+            return
+        self._on_partial(make())
+        self._last_partial = monotonic()
 
     @property
     def out_of_time(self) -> bool:

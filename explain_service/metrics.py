@@ -1,0 +1,35 @@
+"""Prometheus metrics of the explain service."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
+_GAPS: Final = (1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1, 3)
+
+STEPS = Counter("pellucid_explain_step", "Model calls made for explanations.", ("method",))
+SECONDS = Histogram(
+    "pellucid_explain_seconds", "Time of one method.", ("method", "model"), buckets=_SECONDS
+)
+QUEUE_DEPTH = Gauge("pellucid_queue_depth", "Explanations that wait for a worker.")
+RUNNING = Gauge("pellucid_explain_running", "Explanations that are being computed.")
+COMPLETENESS_GAP = Histogram(
+    "pellucid_completeness_gap",
+    "|sum of attributions - (score - baseline score)| of integrated gradients.",
+    ("model",),
+    buckets=_GAPS,
+)
+ADDITIVITY_GAP = Histogram(
+    "pellucid_additivity_gap",
+    "|sum of attributions - (score - baseline score)| of SHAP.",
+    ("method", "model"),
+    buckets=_GAPS,
+)
+TRUNCATED = Counter(
+    "pellucid_explain_truncated", "Maps that the deadline cut short.", ("method", "model")
+)
+CANCELLED = Counter("pellucid_explain_cancelled", "Explanations that nobody waited for any more.")
+TRITON_CALLS = Counter("pellucid_triton_calls", "Calls to Triton with masks.", ("model",))
+TRITON_BYTES = Counter(
+    "pellucid_triton_sent_bytes", "Bytes of tensors sent to Triton with masks.", ("model",)
+)

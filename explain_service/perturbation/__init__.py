@@ -1,0 +1,1 @@
+"""The methods that see the model only as a function on masks."""

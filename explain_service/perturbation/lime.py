@@ -1,0 +1,127 @@
+"""LIME on masks: the lime library's weighted regression (Ribeiro et al., arXiv:1602.04938)."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from lime.lime_base import LimeBase
+from sklearn.linear_model import Ridge
+from sklearn.metrics import pairwise_distances
+
+from explain_service.attribution import Attribution
+from explain_service.methods import Lime
+from explain_service.perturbation.intervals import Floats, half_width, influences
+from explain_service.perturbation.masks import MaskedModel, Masks, out_of_time
+from explain_service.randomness import random_state
+from explain_service.segmentation import SegmentMap
+from explain_service.tick import Tick
+from pellucid.tensors import FloatArray
+
+LEAST_ROWS: Final = 10
+"""Fewer samples give no map, not even a truncated one."""
+
+
+def explain_lime(
+    parameters: Lime,
+    model: MaskedModel,
+    segments: SegmentMap,
+    targets: Sequence[int],
+    seed: int,
+    tick: Tick,
+) -> list[Attribution]:
+    """One attribution for each target; see `pellucid.api.explain.v1.Lime`.
+
+    Raises:
+        DeadlineTooShort: the time was up after fewer than ten samples.
+        Cancelled: nobody waits any more.
+    """
+    masks = draw_masks(parameters.samples, model.segments, seed)
+    scores = np.empty((0, len(model.full)), np.float32)
+    for block in model.stream(masks):
+        scores = np.concatenate([scores, block])
+        if len(scores) >= LEAST_ROWS:
+            tick.offer(partial(_fit, parameters, masks, scores, segments, targets))
+    if len(scores) < min(LEAST_ROWS, len(masks)):
+        raise out_of_time()
+    return _fit(parameters, masks, scores, segments, targets)
+
+
+def draw_masks(samples: int, segments: int, seed: int) -> Masks:
+    """Each segment kept or hidden by a fair coin; the first row keeps all, as in the library."""
+    masks = random_state(seed).randint(0, 2, (samples, segments)).astype(np.uint8)
+    masks[0] = 1
+    return masks
+
+
+def _fit(
+    parameters: Lime,
+    masks: Masks,
+    scores: FloatArray,
+    segments: SegmentMap,
+    targets: Sequence[int],
+) -> list[Attribution]:
+    """Fit the local models on the masks that have scores."""
+    data = masks[: len(scores)].astype(np.float64)
+    distances = pairwise_distances(data, data[:1], metric="cosine").ravel()
+    width = parameters.kernel_width
+
+    def kernel(d: Any) -> Any:
+        return np.sqrt(np.exp(-(d**2) / width**2))
+
+    base = LimeBase(kernel, random_state=random_state(0))
+    # Cholesky's decomposition, the library's choice, needs a penalty to be sure to exist.
+    solver = "cholesky" if parameters.ridge > 0 else "svd"
+    found = []
+    for target in targets:
+        ridge = Ridge(alpha=parameters.ridge, fit_intercept=True, solver=solver)
+        intercept, pairs, r_squared, _ = base.explain_instance_with_data(
+            data,
+            scores.astype(np.float64),
+            distances,
+            target,
+            num_features=data.shape[1],
+            feature_selection="none",
+            model_regressor=ridge,
+        )
+        values = np.zeros(data.shape[1])
+        for place, value in pairs:
+            values[place] = value
+        residuals = scores[:, target] - (intercept + data @ values)
+        spread = _spread(data, kernel(distances), residuals, parameters.ridge)
+        found.append(
+            _attribution(values, spread, float(r_squared), segments, len(scores) < len(masks))
+        )
+    return found
+
+
+def _spread(data: Floats, weights: Floats, residuals: Floats, ridge: float) -> Floats | None:
+    """Half the width of the interval of each segment; None where it is not defined."""
+    design = np.column_stack([np.ones(len(data)), data])
+    penalty = np.full(design.shape[1], ridge)
+    penalty[0] = 0  # the intercept
+    rows = influences(design, weights, residuals, penalty)
+    return None if rows is None else half_width(rows)[1:]
+
+
+def _attribution(
+    values: Floats,
+    spread: Floats | None,
+    r_squared: float,
+    segments: SegmentMap,
+    truncated: bool,
+) -> Attribution:
+    warnings = []
+    if r_squared < 0.5:
+        warnings.append(f"the local model explains {r_squared:.0%} of the score's variance only")
+    if spread is None:
+        warnings.append("too few different samples for intervals")
+    return Attribution(
+        map=values.astype(np.float32)[segments],
+        segment_values=values.astype(np.float32),
+        segment_low=None if spread is None else (values - spread).astype(np.float32),
+        segment_high=None if spread is None else (values + spread).astype(np.float32),
+        r_squared=r_squared,
+        warnings=tuple(warnings),
+        truncated=truncated,
+    )

@@ -1,0 +1,29 @@
+"""Settings of the explain service; `EXPLAIN_<FIELD>` sets each one."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from pellucid.serving.settings import ServiceSettings
+
+
+class ExplainSettings(ServiceSettings):
+    """Settings of the explain service, read once when it starts."""
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="EXPLAIN_")
+
+    triton_url: str = "127.0.0.1:8001"
+    """`host:port` of Triton's gRPC."""
+    model_repository: Path = Path("triton_repo")
+    """Folder of the models; gradient copies read the weights there."""
+    workers: int = Field(default=2, ge=1, le=64)
+    """Explanations at once, each on its own thread."""
+    queue_length: int = Field(default=16, ge=0, le=1_000)
+    """Explanations that may wait; one more is answered QUEUE_FULL."""
+    calls_in_flight: int = Field(default=2, ge=1, le=64)
+    """Calls to Triton at once, of all explanations together, so that predictions get their turn."""
+    masks_per_call: int = Field(default=24, ge=1, le=1_024)
+    """Masks in one call to Triton."""
+    finish_s: float = Field(default=1.0, ge=0, le=60)
+    """What is kept of the deadline to compute and send what there is; a tenth of it at most."""

@@ -1,0 +1,144 @@
+"""Calls to Triton from worker threads: bounded for the whole process, in the order of asking."""
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from explain_service import metrics
+from explain_service.tick import Cancelled
+from pellucid.cards import MASKED_SUFFIX
+from pellucid.serving.channels import channel_options
+from pellucid.serving.deadline import Deadline
+from pellucid.serving.triton import (
+    MAX_BATCH,
+    UNKNOWN_PRECISION,
+    ServedModel,
+    precision_of,
+    translate,
+)
+from pellucid.tensors import Array, FloatArray
+
+_TYPES: Final = {"float32": "FP32", "uint16": "UINT16", "uint8": "UINT8"}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """On whose behalf Triton is called."""
+
+    stop: threading.Event
+    """Set when nobody waits any more; a call that was not sent yet is then not sent."""
+    deadline: Deadline
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Logits `(N, K')`, and the arithmetic they were computed in."""
+
+    logits: FloatArray
+    precision: str
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What all calls about one input share; it can be in several calls at once."""
+
+    inputs: tuple[InferInput, ...]
+    nbytes: int
+    """Size of the elements."""
+
+    @classmethod
+    def of(cls, image: FloatArray, baseline: FloatArray, segments: Array) -> Self:
+        """Encode an input `(*shape)`, a baseline of four axes, and a segment map `(H, W)`."""
+        arrays = {"image": image[np.newaxis], "baseline": baseline, "segments": segments}
+        inputs = tuple(_tensor(name, array) for name, array in arrays.items())
+        return cls(inputs, sum(array.nbytes for array in arrays.values()))
+
+
+class TritonCalls:
+    """Triton's classifiers and masked graphs, for threads."""
+
+    def __init__(self, url: str, max_message_bytes: int, calls_in_flight: int) -> None:
+        """Prepare a client for `host:port`; it connects with the first call."""
+        options: list[tuple[str, Any]] = [*channel_options(max_message_bytes)]
+        self.calls_in_flight = calls_in_flight
+        self._client = InferenceServerClient(url, channel_args=options)
+        self._threads = ThreadPoolExecutor(calls_in_flight, "triton-call")
+
+    def close(self) -> None:
+        """Send nothing any more, wait for what was sent, close the connection."""
+        self._threads.shutdown(cancel_futures=True)
+        self._client.close()
+
+    def masked(
+        self, model: ServedModel, fixed: Fixed, masks: Array, caller: Caller
+    ) -> "Future[Answer]":
+        """Queue one call to the masked graph.
+
+        Args:
+            model: the classifier.
+            fixed: what all calls about one input share.
+            masks: uint8, `(N, S)`.
+            caller: on whose behalf.
+
+        Returns:
+            Logits of each mask. It raises `Cancelled` where nobody waited any more when its turn
+            came, `DeadlineTooShort`, `BackendUnavailable` or `ModelNotReady`.
+        """
+        inputs = [*fixed.inputs, _tensor("masks", masks)]
+        name = model.card.name
+        metrics.TRITON_CALLS.labels(name).inc()
+        metrics.TRITON_BYTES.labels(name).inc(fixed.nbytes + masks.nbytes)
+        return self._threads.submit(self._call, model, name + MASKED_SUFFIX, inputs, caller)
+
+    def logits(self, model: ServedModel, inputs: FloatArray, caller: Caller) -> Answer:
+        """Logits `(N, K')` of inputs `(N, *shape)`; blocks.
+
+        Raises:
+            ModelNotReady: the model was unloaded meanwhile.
+            BackendUnavailable: Triton does not answer.
+            DeadlineTooShort: the time is up.
+        """
+        calls = [
+            self._threads.submit(
+                self._call,
+                model,
+                model.card.name,
+                [_tensor("input", inputs[start : start + MAX_BATCH])],
+                caller,
+            )
+            for start in range(0, len(inputs), MAX_BATCH)
+        ]
+        answers = [call.result() for call in calls]
+        return Answer(np.concatenate([part.logits for part in answers]), answers[0].precision)
+
+    def _call(
+        self, model: ServedModel, name: str, inputs: list[InferInput], caller: Caller
+    ) -> Answer:
+        if caller.stop.is_set():
+            raise Cancelled
+        try:
+            result = self._client.infer(
+                name,
+                inputs,
+                outputs=[InferRequestedOutput("logits")],
+                request_id=caller.request_id,
+                client_timeout=caller.deadline.timeout(),
+            )
+        except InferenceServerException as error:
+            raise translate(error, name) from error
+        said = precision_of(result.get_response())
+        if said == UNKNOWN_PRECISION and model.card.precision == "float32":
+            said = "float32"  # a card that asks for it is served with nothing else
+        return Answer(np.asarray(result.as_numpy("logits"), dtype=np.float32), said)
+
+
+def _tensor(name: str, array: Array) -> InferInput:
+    value = InferInput(name, list(array.shape), _TYPES[array.dtype.name])
+    value.set_data_from_numpy(np.ascontiguousarray(array))
+    return value
