@@ -1,0 +1,198 @@
+"""Questions to messages of the API; see `decoding` for the way back."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final, TypedDict
+
+from google.protobuf.message import Message
+
+from pellucid.api.explain.v1 import methods_pb2
+from pellucid.api.gateway.v1 import gateway_pb2
+from pellucid.client.questions import (
+    METHODS,
+    SEGMENTATIONS,
+    AboveThreshold,
+    Baseline,
+    Index,
+    Label,
+    Method,
+    ScoreSpace,
+    Segmentation,
+    Target,
+    TopK,
+)
+from pellucid.errors import InvalidArgument
+
+BASELINES: Final[dict[Baseline, methods_pb2.Baseline.ValueType]] = {
+    Baseline.BLACK: methods_pb2.BASELINE_BLACK,
+    Baseline.MEAN: methods_pb2.BASELINE_MEAN,
+    Baseline.BLUR: methods_pb2.BASELINE_BLUR,
+    Baseline.SILENCE: methods_pb2.BASELINE_SILENCE,
+}
+SCORE_SPACES: Final[dict[ScoreSpace, methods_pb2.ScoreSpace.ValueType]] = {
+    ScoreSpace.LOGIT: methods_pb2.SCORE_SPACE_LOGIT,
+    ScoreSpace.PROBABILITY: methods_pb2.SCORE_SPACE_PROBABILITY,
+}
+
+Targets = Target | str | Sequence[Target | str]
+"""One target or several; a string is a label's name."""
+Methods = Method | str | Sequence[Method | str]
+"""One method or several; a string is a method's name, with its defaults."""
+
+
+class PlanOptions(TypedDict, total=False):
+    """What may be asked of an explanation; whatever is left out takes the server's default."""
+
+    methods: Methods | None
+    """By default every method that the model can do."""
+    target: Targets | None
+    """By default the label with the highest score."""
+    score_space: ScoreSpace | str | None
+    """By default the logit."""
+    baseline: Baseline | str | None
+    """By default the mean for pictures, silence for sound."""
+    segmentation: Segmentation | str | None
+    """By default slic for pictures, a grid for sound."""
+    seed: int | None
+    """Start of every random draw; by default 0."""
+    deadline: float | None
+    """Seconds for the whole call; by default the client's."""
+    request_id: str | None
+    """1 to 64 letters, digits, `.`, `_` and `-`; by default a new one."""
+
+
+class ExplainOptions(PlanOptions, total=False):
+    """`PlanOptions`, and what concerns the file in hand."""
+
+    window: int | None
+    """Which window of a recording is explained, from 0; by default where the target is highest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """The options of one call, all present; see `ExplainOptions`."""
+
+    methods: Methods | None = None
+    target: Targets | None = None
+    score_space: ScoreSpace | str | None = None
+    baseline: Baseline | str | None = None
+    segmentation: Segmentation | str | None = None
+    seed: int | None = None
+    deadline: float | None = None
+    request_id: str | None = None
+    window: int | None = None
+
+    def plan_request(self, model: str) -> gateway_pb2.PlanExplainRequest:
+        """The message that asks what it would cost.
+
+        Raises:
+            InvalidArgument: an option is of the wrong kind.
+        """
+        return gateway_pb2.PlanExplainRequest(
+            model=model, methods=_methods(self.methods), options=self._options()
+        )
+
+    def explain_request(self, model: str, content: bytes) -> gateway_pb2.ExplainRequest:
+        """The message that asks for the explanation.
+
+        Raises:
+            InvalidArgument: an option is of the wrong kind.
+        """
+        request = gateway_pb2.ExplainRequest(
+            model=model,
+            content=content,
+            methods=_methods(self.methods),
+            options=self._options(),
+        )
+        _set(request, "window", self.window, "window")
+        return request
+
+    def _options(self) -> methods_pb2.ExplainOptions:
+        options = methods_pb2.ExplainOptions(targets=_targets(self.target))
+        if self.score_space is not None:
+            space = _choice(ScoreSpace, self.score_space, "options.score_space")
+            options.score_space = SCORE_SPACES[space]
+        if self.baseline is not None:
+            baseline = _choice(Baseline, self.baseline, "options.baseline")
+            options.baseline = BASELINES[baseline]
+        if self.segmentation is not None:
+            field = "options.segmentation"
+            segmentation = _named(SEGMENTATIONS, self.segmentation, field)
+            _fill(getattr(options.segmentation, segmentation.name), segmentation, field)
+        _set(options, "seed", self.seed, "options.seed")
+        return options
+
+
+def _methods(wanted: Methods | None) -> Iterable[methods_pb2.Method]:
+    several = [] if wanted is None else [wanted] if _is_one(wanted) else wanted
+    for place, one in enumerate(several):  # type: ignore[arg-type]
+        field = f"methods[{place}]"
+        method: Method = _named(METHODS, one, field)
+        message = methods_pb2.Method()
+        _fill(getattr(message, method.name), method, f"{field}.{method.name}")
+        yield message
+
+
+def _targets(wanted: Targets | None) -> Iterable[methods_pb2.Target]:
+    several = [] if wanted is None else [wanted] if _is_one(wanted) else wanted
+    for place, one in enumerate(several):  # type: ignore[arg-type]
+        field = f"options.targets[{place}]"
+        message = methods_pb2.Target()
+        match one:
+            case str() | Label():
+                name = one if isinstance(one, str) else one.name
+                _set(message, "label", name, f"{field}.label")
+            case Index():
+                _set(message, "index", one.place, f"{field}.index")
+            case TopK():
+                _set(message, "top_k", one.k, f"{field}.top_k")
+            case AboveThreshold():
+                message.above_threshold = True
+            case _:
+                raise InvalidArgument(
+                    f"{one!r} is no target",
+                    field=field,
+                    remedy="give a label, Index, TopK or AboveThreshold",
+                )
+        yield message
+
+
+def _is_one(wanted: object) -> bool:
+    return isinstance(wanted, str) or not isinstance(wanted, Sequence)
+
+
+def _choice(kind: Any, value: str, field: str) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        raise InvalidArgument(
+            f"{value!r} is not known here", field=field, remedy=f"choose one of: {', '.join(kind)}"
+        ) from None
+
+
+def _named(kinds: dict[str, Any], value: Any, field: str) -> Any:
+    if isinstance(value, tuple(kinds.values())):
+        return value
+    if value in kinds:
+        return kinds[value]()
+    raise InvalidArgument(
+        f"{value!r} is not known here", field=field, remedy=f"choose one of: {', '.join(kinds)}"
+    )
+
+
+def _fill(message: Message, question: Any, field: str) -> None:
+    message.SetInParent()  # also where every parameter takes its default
+    for parameter in fields(question):
+        value = getattr(question, parameter.name)
+        _set(message, parameter.name, value, f"{field}.{parameter.name}")
+
+
+def _set(message: Message, name: str, value: Any, field: str) -> None:
+    if value is None:
+        return
+    try:
+        setattr(message, name, value)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(
+            f"{value!r} does not fit: {error}", field=field, remedy="see its type and range"
+        ) from None

@@ -1,0 +1,98 @@
+"""What a model says of one file, and what was read from it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """Score of one label."""
+
+    label: str
+    score: float
+    """After the activation, 0 to 1."""
+    logit: float
+    """Before the activation."""
+    above_threshold: bool | None
+    """The score reaches the card's threshold; None where the card gives none."""
+
+
+@dataclass(frozen=True)
+class WindowScore:
+    """Scores of one window of a recording; a picture has one."""
+
+    scores: tuple[LabelScore, ...]
+    """In the card's order."""
+    input_digest: str
+    """SHA-256 of the tensor, in hexadecimal."""
+    start_s: float
+    """Seconds from the start of the file; 0 for a picture."""
+    end_s: float
+    """Past the file's end where the window was padded; 0 for a picture."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What was read from a picture, besides its pixels."""
+
+    width: int
+    """Pixels, after the EXIF orientation was applied."""
+    height: int
+    """Pixels, after the EXIF orientation was applied."""
+    bit_depth: int
+    """Bits stored for one sample."""
+    colour: str
+    """As the file says it, e.g. `grey`, `rgb`, `MONOCHROME1`."""
+    orientation: int
+    """EXIF orientation, 1 to 8."""
+    modality: str
+    """DICOM modality, e.g. `DX`; empty for other files."""
+    transfer_syntax: str
+    """DICOM transfer syntax by name; empty for other files."""
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """What was read from a recording, besides its samples."""
+
+    sample_rate_hz: int
+    """Of the file, before resampling."""
+    channels: int
+    """Of the file, before mixing."""
+    duration_s: float
+    """Seconds, of the whole file."""
+    encoding: str
+    """As the file says it, e.g. `PCM_16`."""
+    bit_depth: int
+    """Bits stored for one sample; 0 where the encoding has no fixed number."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one file."""
+
+    model: str
+    model_version: str
+    scores: tuple[LabelScore, ...]
+    """In the card's order; for several windows, the mean of the windows' scores."""
+    top_label: str
+    """Label with the highest score."""
+    windows: tuple[WindowScore, ...]
+    """One for a picture; for a recording one a window, in order."""
+    media_type: str
+    """By content, e.g. `image/png`."""
+    facts: ImageFacts | AudioFacts | None
+    precision: str
+    """Arithmetic of the model, e.g. `float32`; `unknown` where the engine does not say."""
+    request_id: str
+    """Also in every service's logs."""
+
+    def score(self, label: str) -> LabelScore:
+        """Score of one label.
+
+        Raises:
+            KeyError: the model has no such label.
+        """
+        for score in self.scores:
+            if score.label == label:
+                return score
+        raise KeyError(label)
