@@ -54,4 +54,4 @@ def _top(values: FloatArray) -> npt.NDArray[np.bool_]:
     """The tenth with the highest values; all that are equal to its lowest value belong to it."""
     count = ceil(values.size * TOP_SHARE)
     threshold = np.partition(values.ravel(), -count)[-count]
-    return values >= threshold
+    return np.asarray(values >= threshold)

@@ -24,6 +24,8 @@ from pellucid.serving.triton import (
 from pellucid.tensors import Array, FloatArray
 
 _TYPES: Final = {"float32": "FP32", "uint16": "UINT16", "uint8": "UINT8"}
+_OWN_S: Final = 30.0
+"""Longest wait for what the service asks for itself."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,17 @@ class TritonCalls:
         ]
         answers = [call.result() for call in calls]
         return Answer(np.concatenate([part.logits for part in answers]), answers[0].precision)
+
+    def predict(self, model: ServedModel, inputs: FloatArray) -> FloatArray:
+        """Logits `(N, K')` of inputs `(N, *shape)`, on behalf of the service itself; blocks.
+
+        Raises:
+            ModelNotReady: the model is not loaded any more.
+            BackendUnavailable: Triton does not answer.
+            DeadlineTooShort: it did not answer in time.
+        """
+        caller = Caller(threading.Event(), Deadline.after(_OWN_S), request_id="")
+        return self.logits(model, inputs, caller).logits
 
     def _call(
         self, model: ServedModel, name: str, inputs: list[InferInput], caller: Caller

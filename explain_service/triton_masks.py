@@ -156,10 +156,8 @@ class TritonMasks:
                 return answer.result(_LOOK_S)
 
 
-def ends(
-    calls: TritonCalls, question: Question, caller: Caller
-) -> tuple[FloatArray, FloatArray, str]:
-    """Served logits `(K',)` of the input and of the baseline, and the arithmetic.
+def ends(calls: TritonCalls, question: Question, caller: Caller) -> tuple[FloatArray, str]:
+    """Served logits `(2, K')` of the input and of the baseline, and the arithmetic.
 
     Raises:
         PellucidError: Triton does not answer, or has no such model any more.
@@ -175,7 +173,7 @@ def ends(
         call = calls.masked(question.model, fixed, masks, caller)
         wait([call])
         answer = call.result()
-    return answer.logits[0], answer.logits[1], answer.precision
+    return answer.logits, answer.precision
 
 
 def _key(mask: npt.NDArray[np.uint8]) -> bytes:
