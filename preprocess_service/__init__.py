@@ -1,0 +1,1 @@
+"""The service that turns files into tensors; it writes nothing to disk."""

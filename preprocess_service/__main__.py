@@ -1,0 +1,39 @@
+"""Start the preprocess service: `python -m preprocess_service`, settings from `PREPROCESS_*`."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from pellucid.api.preprocess.v1 import preprocess_pb2, preprocess_pb2_grpc
+from pellucid.serving import logs
+from pellucid.serving.server import Server
+from preprocess_service import metrics, warmup
+from preprocess_service.preprocessor import Preprocessor
+from preprocess_service.servicer import PreprocessServicer
+from preprocess_service.settings import PreprocessSettings
+
+
+async def main(settings: PreprocessSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    metrics.create_series()
+    async with AsyncExitStack() as stack:
+        preprocessor = await stack.enter_async_context(Preprocessor(settings))
+        servicer = PreprocessServicer(preprocessor, settings)
+        server = await stack.enter_async_context(
+            Server(
+                settings,
+                preprocess_pb2.DESCRIPTOR.services_by_name["PreprocessService"],
+                lambda grpc_server: preprocess_pb2_grpc.add_PreprocessServiceServicer_to_server(
+                    servicer, grpc_server
+                ),
+            )
+        )
+        await warmup.warm_up(preprocessor)
+        await server.ready()
+        await server.stopped()
+
+
+if __name__ == "__main__":
+    read = PreprocessSettings()
+    logs.configure("preprocess", read.log_level)
+    warmup.keep_contents_out_of_logs()
+    asyncio.run(main(read))

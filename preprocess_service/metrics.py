@@ -1,0 +1,39 @@
+"""Metrics of the preprocess service, beside those that every server has."""
+
+from typing import Final
+
+from prometheus_client import Counter, Histogram
+
+from pellucid.errors import (
+    DeadlineTooShort,
+    MediaLimitExceeded,
+    QueueFull,
+    UnreadableMedia,
+    UnsupportedMedia,
+)
+from preprocess_service.sniffing import ACCEPTED
+
+SECONDS: Final = Histogram(
+    "pellucid_preprocess_seconds",
+    "Time to turn one file into tensors, without waiting for a thread, in seconds.",
+    ("media_type",),
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+REJECTED: Final = Counter(
+    "pellucid_preprocess_rejected", "Files that were refused, by the error's reason.", ("reason",)
+)
+
+
+def create_series() -> None:
+    """Make every series exist at 0, so that rates are right from the first file."""
+    for media_types in ACCEPTED.values():
+        for media_type in media_types:
+            SECONDS.labels(media_type)
+    for error in (
+        DeadlineTooShort,
+        MediaLimitExceeded,
+        QueueFull,
+        UnreadableMedia,
+        UnsupportedMedia,
+    ):
+        REJECTED.labels(error.reason)

@@ -1,0 +1,32 @@
+"""Settings of the preprocess service."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from pellucid.serving.settings import ServiceSettings
+
+
+class PreprocessSettings(ServiceSettings):
+    """Read once when the service starts; `PREPROCESS_<FIELD>` overrides each one."""
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="PREPROCESS_")
+
+    max_message_bytes: int = Field(default=128 << 20, ge=1 << 20)
+    """Largest gRPC message; above `max_content_bytes` and `max_tensor_bytes`, so that ours is the
+    limit that a caller meets."""
+    max_content_bytes: int = Field(default=32 << 20, ge=1)
+    """Bytes of a file."""
+    max_pixels: int = Field(default=1 << 26, ge=1)
+    """Width times height of a picture, read from its header before it is decoded."""
+    max_audio_seconds: float = Field(default=300.0, gt=0)
+    """Length of a recording."""
+    max_audio_samples: int = Field(default=1 << 26, ge=1)
+    """Samples of all channels together: bounds what a few bytes of silence unpack to."""
+    max_inflated_bytes: int = Field(default=256 << 20, ge=1)
+    """Size of a deflated DICOM data set once it is inflated."""
+    max_tensor_bytes: int = Field(default=80 << 20, ge=1)
+    """Tensors of one answer together: bounds the windows of a recording."""
+    workers: int = Field(default=2, ge=1)
+    """Files that are decoded at once, each on its own thread."""
+    max_waiting: int = Field(default=32, ge=0)
+    """Files that wait for a thread; one more is answered QUEUE_FULL."""

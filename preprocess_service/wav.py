@@ -1,0 +1,56 @@
+"""WAV and Ogg from the outside: whether the file holds what its header announces."""
+
+from typing import Final
+
+from preprocess_service.refusals import unreadable
+from preprocess_service.sniffing import OGG, WAV
+
+_STREAMED: Final = 0x7FFF_0000
+"""From this length on, the header was written before the length was known: the samples then reach
+to the end of the file."""
+
+
+def check_wav(content: bytes) -> None:
+    """Check that the samples are all there.
+
+    Raises:
+        UnreadableMedia: a chunk is missing, or the header announces more than the file holds.
+    """
+    offset, large = 12, 0
+    while offset + 8 <= len(content):
+        kind = content[offset : offset + 4]
+        length = int.from_bytes(content[offset + 4 : offset + 8], "little")
+        if kind == b"ds64":  # RF64 keeps the lengths that need 64 bits here
+            large = int.from_bytes(content[offset + 16 : offset + 24], "little")
+        if kind == b"data":
+            _check_data(large if large and length == 0xFFFF_FFFF else length, content, offset + 8)
+            return
+        offset += 8 + length + length % 2
+    raise unreadable(WAV, "it is cut off before its samples start")
+
+
+def _check_data(announced: int, content: bytes, start: int) -> None:
+    held = len(content) - start
+    if announced == 0 and held > 1:
+        raise unreadable(WAV, f"its header announces no samples, {held} bytes follow")
+    if held < announced < _STREAMED or announced > 0xFFFF_FFFF:
+        raise unreadable(
+            WAV, f"its header announces {announced} bytes of samples, the file holds {held}"
+        )
+
+
+def check_ogg(content: bytes) -> None:
+    """Check that the last page is complete and marked as the last.
+
+    Raises:
+        UnreadableMedia: it is not, so the file was cut off.
+    """
+    start = content.rfind(b"OggS")
+    table = start + 27
+    if len(content) >= table:
+        segments = content[table - 1]
+        size = 27 + segments + sum(content[table : table + segments])
+        is_last = bool(content[start + 5] & 4)
+        if is_last and start + size <= len(content):
+            return
+    raise unreadable(OGG, "it is cut off before its last page")
