@@ -1,7 +1,7 @@
 """Errors to `google.rpc.Status` and back (AIP-193): one seam for the services and the client.
 
-Every status carries one `ErrorInfo` (reason, domain, metadata), a `BadRequest` where a field is at
-fault, and a `RetryInfo` where trying again may help.
+Every status carries exactly one `ErrorInfo` (reason, domain, metadata), a `BadRequest` where a
+field is at fault, and a `RetryInfo` where trying again may help.
 """
 
 from typing import Any, Final
@@ -28,6 +28,8 @@ from pellucid.errors import (
 )
 
 DOMAIN: Final = "pellucid"
+BUG: Final = "INTERNAL"
+"""Reason of a status that tells of a bug: no error of the family, and nothing else is said."""
 
 CODES: Final[dict[type[PellucidError], grpc.StatusCode]] = {
     InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
@@ -69,6 +71,17 @@ def to_status(error: PellucidError) -> status_pb2.Status:
     return status
 
 
+def bug_status() -> status_pb2.Status:
+    """What a caller hears of a bug: that there is one, and nothing of its inside."""
+    remedy = "report it with the request id"
+    status = status_pb2.Status(
+        code=grpc.StatusCode.INTERNAL.value[0], message=f"internal error; {remedy}"
+    )
+    info = error_details_pb2.ErrorInfo(reason=BUG, domain=DOMAIN, metadata={"remedy": remedy})
+    status.details.add().Pack(info)
+    return status
+
+
 def from_status(status: status_pb2.Status) -> PellucidError | None:
     """Decode an error that `to_status` encoded; None if it is not one of ours."""
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
@@ -98,6 +111,10 @@ def from_rpc_error(error: Any, peer: str) -> PellucidError | None:
     if status is not None and (known := from_status(status)) is not None:
         return known
     code = error.code()
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" not in error.details():
+        return BackendUnavailable(
+            f"the {peer} has too much to do", remedy="try again later", retry_after_s=5.0, peer=peer
+        )
     if code is grpc.StatusCode.UNAVAILABLE:
         return BackendUnavailable(
             f"the {peer} does not answer", remedy="try again shortly", retry_after_s=1.0, peer=peer

@@ -17,6 +17,9 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        # A service that comes back is found within a second; gRPC's own limit is two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.lb_policy_name", "round_robin"),
     ]
 
@@ -32,10 +35,21 @@ def open_channel(target: str, settings: ServiceSettings) -> grpc.aio.Channel:
 
 def peer_credentials(settings: ServiceSettings) -> grpc.ChannelCredentials | None:
     """What calls to the services behind this one are encrypted with; None for plain text."""
-    if settings.peer_ca is None:
+    return _credentials(settings.peer_ca, settings)
+
+
+def triton_credentials(settings: ServiceSettings) -> grpc.ChannelCredentials | None:
+    """What calls to Triton are encrypted with; None for plain text."""
+    return _credentials(settings.triton_ca, settings)
+
+
+def _credentials(
+    authorities: Path | None, settings: ServiceSettings
+) -> grpc.ChannelCredentials | None:
+    if authorities is None:
         return None
     return grpc.ssl_channel_credentials(
-        settings.peer_ca.read_bytes(), _read(settings.peer_key), _read(settings.peer_certificate)
+        authorities.read_bytes(), _read(settings.peer_key), _read(settings.peer_certificate)
     )
 
 

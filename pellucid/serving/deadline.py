@@ -32,13 +32,16 @@ class Deadline:
         """Seconds left, never below 0."""
         return max(self.at - monotonic(), 0.0)
 
-    def timeout(self) -> float:
+    def timeout(self, reserve_s: float = 0.0) -> float:
         """Seconds left, for a call to the next service.
+
+        Args:
+            reserve_s: kept back to do something with its answer.
 
         Raises:
             DeadlineTooShort: there are none.
         """
-        left = self.left()
+        left = self.left() - reserve_s
         if left <= 0:
             raise DeadlineTooShort("the deadline has passed", remedy="allow more time")
         return left

@@ -4,17 +4,18 @@ from __future__ import annotations  # the stubs' generic handlers are plain clas
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from time import perf_counter
 from typing import Any
 
 import grpc
 import structlog
+from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from pellucid.errors import PellucidError
 from pellucid.serving import metrics, request_id
-from pellucid.status import to_status
+from pellucid.status import BUG, CODES, bug_status, to_status
 
 Context = grpc.aio.ServicerContext[Any, Any]
 log = structlog.get_logger(__name__)
@@ -62,8 +63,12 @@ def _unary(behaviour: Any, path: str) -> Any:
 
 def _stream(behaviour: Any, path: str) -> Any:
     async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
-        async with _call(path, "server_stream", context) as labels:
-            async for response in behaviour(request, context):
+        # Closed here, not when it is collected: what it holds is let go with the call.
+        async with (
+            _call(path, "server_stream", context) as labels,
+            aclosing(behaviour(request, context)) as responses,
+        ):
+            async for response in responses:
                 yield response
                 metrics.SENT.labels(*labels).inc()
 
@@ -85,27 +90,37 @@ async def _call(path: str, kind: str, context: Context) -> AsyncIterator[tuple[s
         code = grpc.StatusCode(_pair(context.code()))
         raise
     except (asyncio.CancelledError, GeneratorExit):
-        code = grpc.StatusCode.CANCELLED
+        # gRPC cancels the handler alike when the client goes and when its time is up.
+        left = context.time_remaining()
+        timed_out = left is not None and left <= 0
+        code = grpc.StatusCode.DEADLINE_EXCEEDED if timed_out else grpc.StatusCode.CANCELLED
         raise
     except PellucidError as error:
-        status = rpc_status.to_status(to_status(error))
-        code, reason = status.code, error.reason
-        await context.abort(
-            code,
-            status.details,
-            (*status.trailing_metadata, (request_id.METADATA_KEY, call_id)),
-        )
+        code, reason = CODES[type(error)], error.reason
+        await _abort(context, to_status(error), call_id)
     except Exception:
-        code = grpc.StatusCode.INTERNAL
+        code, reason = grpc.StatusCode.INTERNAL, BUG
         log.exception("unhandled error", grpc_method=path)
-        await context.abort(code, "internal error")
+        await _abort(context, bug_status(), call_id)
     finally:
         seconds = perf_counter() - start
         metrics.SECONDS.labels(*labels).observe(seconds)
         metrics.HANDLED.labels(*labels, metrics.code_name(code.name)).inc()
         log.info(
-            "call", grpc_method=path, grpc_code=code.name, reason=reason, seconds=round(seconds, 4)
+            "call",
+            grpc_method=path,
+            grpc_code=code.name,
+            reason=reason,
+            seconds=round(seconds, 4),
+            request_id=call_id,
         )
+
+
+async def _abort(context: Context, status: status_pb2.Status, call_id: str) -> None:
+    """End the call; it always raises."""
+    encoded = rpc_status.to_status(status)
+    metadata = (*encoded.trailing_metadata, (request_id.METADATA_KEY, call_id))
+    await context.abort(encoded.code, encoded.details, metadata)
 
 
 def _pair(code: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import grpc
 from prometheus_client import Counter, Histogram
 
 _LABELS: Final = ("grpc_type", "grpc_service", "grpc_method")
@@ -23,7 +24,8 @@ def create_series(service: str, method: str, kind: str) -> None:
     labels = (kind, service, method)
     for metric in (STARTED, RECEIVED, SENT, SECONDS):
         metric.labels(*labels)
-    HANDLED.labels(*labels, "OK")
+    for code in grpc.StatusCode:
+        HANDLED.labels(*labels, code_name(code.name))
 
 
 def code_name(name: str) -> str:

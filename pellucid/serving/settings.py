@@ -48,3 +48,5 @@ class ServiceSettings(BaseSettings):
     """PEM chain that this service shows to the services behind it (mTLS)."""
     peer_key: Path | None = None
     """PEM key that goes with `peer_certificate`."""
+    triton_ca: Path | None = None
+    """PEM authorities of Triton; set, calls to it are encrypted, and shown the `peer_` pair."""

@@ -4,6 +4,7 @@ What is READY in Triton, with a card in its configuration, is what Pellucid offe
 cached: a model that is loaded or unloaded is seen by the next call.
 """
 
+import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -31,7 +32,7 @@ from pellucid.errors import (
     UnknownModel,
 )
 from pellucid.serving import request_id
-from pellucid.serving.channels import channel_options
+from pellucid.serving.channels import channel_options, triton_credentials
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.settings import ServiceSettings
 from pellucid.tensors import FloatArray
@@ -43,6 +44,7 @@ PRECISION_PARAMETER: Final = "precision"
 UNKNOWN_PRECISION: Final = "unknown"
 MAX_BATCH: Final = 16
 """Inputs in one call; what the classifiers' configurations allow."""
+_MAX_BATCH_BYTES: Final = 16 << 20
 _ASK_S: Final = 5.0
 """Longest wait for an answer about models, in seconds."""
 
@@ -74,23 +76,32 @@ class TritonModels:
     def __init__(self, url: str, settings: ServiceSettings) -> None:
         """Prepare a client for `host:port`; it connects with the first call."""
         options: list[tuple[str, Any]] = [*channel_options(settings.max_message_bytes)]
-        self._client = tritonclient.InferenceServerClient(url, channel_args=options)
+        self._client = tritonclient.InferenceServerClient(
+            url, creds=triton_credentials(settings), channel_args=options
+        )
 
     async def close(self) -> None:
         """Close the connection."""
         await self._client.close()
 
     async def ready(self) -> bool:
-        """Whether Triton answers and is ready."""
+        """Whether Triton answers and has loaded what it was asked to, or at least some model.
+
+        A single model that does not load must not close the door to the others.
+        """
         try:
-            return bool(await self._client.is_server_ready(client_timeout=_ASK_S))
-        except InferenceServerException:
+            if await self._client.is_server_ready(client_timeout=_ASK_S):
+                return True
+            states = await self._states()
+        except (InferenceServerException, PellucidError):
             return False
+        return State.READY in states.values()
 
     async def list(self) -> list[ServedModel]:
-        """All classifiers with a card, by name, whether ready or not.
+        """All classifiers with a card that are ready, by name.
 
-        One whose configuration cannot be read is logged and left out.
+        Triton tells the configuration of a ready model only. One whose card cannot be read is
+        logged and left out.
 
         Raises:
             BackendUnavailable: Triton does not answer.
@@ -137,8 +148,9 @@ class TritonModels:
         """
         parts = []
         precision = UNKNOWN_PRECISION
-        for start in range(0, len(inputs), MAX_BATCH):
-            batch = np.ascontiguousarray(inputs[start : start + MAX_BATCH], dtype=np.float32)
+        rows = max(1, min(MAX_BATCH, _MAX_BATCH_BYTES // inputs[0].nbytes))
+        for start in range(0, len(inputs), rows):
+            batch = np.ascontiguousarray(inputs[start : start + rows], dtype=np.float32)
             tensor = InferInput("input", list(batch.shape), "FP32")
             tensor.set_data_from_numpy(batch)
             try:
@@ -153,6 +165,8 @@ class TritonModels:
                 raise translate(error, model.card.name) from error
             parts.append(np.asarray(result.as_numpy("logits"), dtype=np.float32))
             precision = precision_of(result.get_response())
+            if precision == UNKNOWN_PRECISION and model.card.precision == "float32":
+                precision = "float32"  # it would not have loaded in any other
         return np.concatenate(parts), precision
 
     async def _states(self) -> dict[str, State]:
@@ -168,11 +182,13 @@ class TritonModels:
         self, name: str, states: dict[str, State], field: str = "model"
     ) -> ServedModel:
         try:
-            config = (await self._client.get_model_config(name, client_timeout=_ASK_S)).config
-            metadata = await self._client.get_model_metadata(name, client_timeout=_ASK_S)
+            answer, metadata = await asyncio.gather(
+                self._client.get_model_config(name, client_timeout=_ASK_S),
+                self._client.get_model_metadata(name, client_timeout=_ASK_S),
+            )
         except InferenceServerException as error:
             raise translate(error, name) from error
-        parameters = {key: value.string_value for key, value in config.parameters.items()}
+        parameters = {key: value.string_value for key, value in answer.config.parameters.items()}
         if CARD_PARAMETER not in parameters or parameters.get(ROLE_PARAMETER) == "masked":
             raise _unknown(name, states, field)
         try:
@@ -223,10 +239,14 @@ def translate(error: InferenceServerException, model: str) -> PellucidError:
 
 
 def _unknown(name: str, states: dict[str, State], field: str) -> UnknownModel:
-    served = sorted(known for known in states if not known.endswith(MASKED_SUFFIX))
+    served = sorted(
+        known
+        for known, state in states.items()
+        if state is State.READY and not known.endswith(MASKED_SUFFIX)
+    )
     return UnknownModel(
         f"there is no model {name!r}",
         field=field,
-        remedy=f"choose one of: {', '.join(served)}",
+        remedy=f"choose one of: {', '.join(served)}" if served else "load a model",
         model=name,
     )

@@ -77,7 +77,7 @@ class ResolvedTarget(_message.Message):
     score: _builtins.float
     """Score of the input on the scale that was explained."""
     baseline_score: _builtins.float
-    """Score of the baseline on the same scale."""
+    """Score of the baseline on the same scale; absent where it was not evaluated yet."""
     score_space: _methods_pb2.ScoreSpace.ValueType
     def __init__(
         self,
@@ -85,14 +85,16 @@ class ResolvedTarget(_message.Message):
         label: _builtins.str = ...,
         index: _builtins.int = ...,
         score: _builtins.float = ...,
-        baseline_score: _builtins.float = ...,
+        baseline_score: _builtins.float | None = ...,
         score_space: _methods_pb2.ScoreSpace.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_score", b"_baseline_score", "baseline_score", b"baseline_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_score", b"baseline_score", "index", b"index", "label", b"label", "score", b"score", "score_space", b"score_space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_score", b"_baseline_score", "baseline_score", b"baseline_score", "index", b"index", "label", b"label", "score", b"score", "score_space", b"score_space"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__baseline_score: _TypeAlias = _typing.Literal["baseline_score"]  # noqa: Y015
+    _WhichOneofArgType__baseline_score: _TypeAlias = _typing.Literal["_baseline_score", b"_baseline_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__baseline_score) -> _WhichOneofReturnType__baseline_score | None: ...
 
 Global___ResolvedTarget: _TypeAlias = ResolvedTarget  # noqa: Y015
 

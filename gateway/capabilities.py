@@ -1,0 +1,119 @@
+"""What is served right now: asked of Triton and the other services, never remembered."""
+
+import asyncio
+from collections.abc import Sequence
+
+from gateway.methods import MAX_METHODS, METHOD_NAMES
+from gateway.peers import RESERVE_S, ExplainPeer, PreprocessPeer
+from gateway.settings import GatewaySettings
+from pellucid import contracts
+from pellucid.api.explain.v1 import explain_pb2
+from pellucid.api.gateway.v1 import gateway_pb2
+from pellucid.api.preprocess.v1 import preprocess_pb2
+from pellucid.cards import Card, ImageContract
+from pellucid.errors import BackendUnavailable, DeadlineTooShort
+from pellucid.serving.deadline import Deadline
+from pellucid.serving.triton import ServedModel, TritonModels
+
+
+class Capabilities:
+    """The models, their methods and the limits."""
+
+    def __init__(
+        self,
+        models: TritonModels,
+        preprocess: PreprocessPeer,
+        explain: ExplainPeer,
+        settings: GatewaySettings,
+    ) -> None:
+        """Ask these services; the gateway's own limits are in `settings`."""
+        self._models = models
+        self._preprocess = preprocess
+        self._explain = explain
+        self._settings = settings
+
+    async def describe(
+        self, media_type: str, deadline: Deadline
+    ) -> gateway_pb2.GetCapabilitiesResponse:
+        """Models that accept a type of file, or all where `media_type` is empty.
+
+        Without the explain service, the models are listed and their methods are unavailable.
+
+        Raises:
+            BackendUnavailable: Triton or the preprocess service does not answer.
+            DeadlineTooShort: the time is up.
+        """
+        served, limits, (methods, why_not) = await asyncio.gather(
+            self._models.list(), self._preprocess.limits(deadline), self._methods(deadline)
+        )
+        wanted = media_type.partition(";")[0].strip().lower()
+        described = [_model(model, limits, methods, why_not) for model in served]
+        return gateway_pb2.GetCapabilitiesResponse(
+            models=[model for model in described if not wanted or wanted in model.media_types],
+            limits=self._limits(limits),
+        )
+
+    async def _methods(self, deadline: Deadline) -> tuple[dict[str, explain_pb2.ModelMethods], str]:
+        """Methods by model, and why a model that is not among them has none."""
+        wait = min(deadline.timeout(3 * RESERVE_S), self._settings.methods_timeout_s)
+        try:
+            answers = await self._explain.methods("", Deadline.after(wait))
+        except (BackendUnavailable, DeadlineTooShort) as error:
+            return {}, error.message
+        return {answer.model: answer for answer in answers}, "the explain service does not know it"
+
+    def _limits(self, limits: preprocess_pb2.GetLimitsResponse) -> gateway_pb2.Limits:
+        own = self._settings.max_content_bytes
+        return gateway_pb2.Limits(
+            max_content_bytes=min(own, limits.max_content_bytes or own),
+            max_pixels=limits.max_pixels,
+            max_audio_seconds=limits.max_audio_seconds,
+            max_methods=MAX_METHODS,
+            max_deadline_seconds=self._settings.max_deadline_s,
+        )
+
+
+def _model(
+    served: ServedModel,
+    limits: preprocess_pb2.GetLimitsResponse,
+    methods: dict[str, explain_pb2.ModelMethods],
+    why_not: str,
+) -> gateway_pb2.Model:
+    card = served.card
+    known = methods.get(card.name)
+    model = gateway_pb2.Model(
+        name=card.name,
+        version=served.version,
+        title=card.title,
+        description=card.description,
+        modality=card.modality.value,
+        state=gateway_pb2.MODEL_STATE_READY,
+        labels=[_label(card, name) for name in card.labels],
+        activation=card.output.activation.value,
+        media_types=_media_types(card, limits),
+        contract=contracts.encode(card.preprocess),
+        methods=known.methods if known else _unavailable(why_not),
+        grad_cam_layers=card.architecture.grad_cam_layers if card.architecture else (),
+        weights_digest=served.weights_digest,
+        card_json=card.to_json(),
+    )
+    if known and known.HasField("parity"):
+        model.parity.CopyFrom(known.parity)
+    return model
+
+
+def _label(card: Card, name: str) -> gateway_pb2.Label:
+    return gateway_pb2.Label(name=name, threshold=card.thresholds.get(name))
+
+
+def _media_types(card: Card, limits: preprocess_pb2.GetLimitsResponse) -> Sequence[str]:
+    if isinstance(card.preprocess, ImageContract):
+        return limits.image_media_types
+    return limits.audio_media_types
+
+
+def _unavailable(why_not: str) -> list[explain_pb2.MethodCapability]:
+    return [
+        explain_pb2.MethodCapability(method=name, unavailable_reason=why_not)
+        for name in METHOD_NAMES
+    ]

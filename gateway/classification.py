@@ -1,0 +1,158 @@
+"""From a file to scores: the preprocess service makes the tensors, Triton answers them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from gateway import metrics
+from gateway.peers import RESERVE_S, PreprocessPeer
+from pellucid import contracts
+from pellucid.api.common.v1 import media_pb2
+from pellucid.api.preprocess.v1 import preprocess_pb2
+from pellucid.errors import (
+    InvalidArgument,
+    MediaLimitExceeded,
+    ModelNotReady,
+    UnknownModel,
+    UnreadableMedia,
+)
+from pellucid.scores import label_logits, probabilities
+from pellucid.serving.deadline import Deadline
+from pellucid.serving.triton import ServedModel, TritonModels
+from pellucid.tensors import FloatArray, decode
+
+
+@dataclass(frozen=True)
+class Classified:
+    """One file as its model sees it: `N` windows, `K` labels in the card's order."""
+
+    model: ServedModel
+    windows: Sequence[media_pb2.Window]
+    """One for a picture; as the preprocess service made them, with their tensors."""
+    facts: media_pb2.MediaFacts
+    logits: FloatArray
+    """`(N, K)`."""
+    scores: FloatArray
+    """`(N, K)`, 0 to 1."""
+    precision: str
+
+    @property
+    def overall_logits(self) -> FloatArray:
+        """`(K,)`: mean over the windows."""
+        mean: FloatArray = self.logits.mean(axis=0)
+        return mean
+
+    @property
+    def overall_scores(self) -> FloatArray:
+        """`(K,)`: mean over the windows, 0 to 1."""
+        mean: FloatArray = self.scores.mean(axis=0)
+        return mean
+
+
+class Classification:
+    """Classifies files with whatever Triton serves."""
+
+    def __init__(
+        self, models: TritonModels, preprocess: PreprocessPeer, max_content_bytes: int
+    ) -> None:
+        """Classify files of at most `max_content_bytes`."""
+        self._models = models
+        self._preprocess = preprocess
+        self._max_content_bytes = max_content_bytes
+
+    async def classify(self, name: str, content: bytes, deadline: Deadline) -> Classified:
+        """Classify one file.
+
+        Raises:
+            UnreadableMedia, UnsupportedMedia, MediaLimitExceeded: the file is at fault.
+            InvalidArgument, UnknownModel, ModelNotReady: the model is.
+            BackendUnavailable: a service behind this one is.
+            DeadlineTooShort: the time is up.
+        """
+        self.check_content(content)
+        return await self.run(await self.model(name), content, deadline)
+
+    def check_content(self, content: bytes) -> None:
+        """Refuse what need not be read to be refused."""
+        if not content:
+            raise UnreadableMedia(
+                "the file is empty", field="content", remedy="send the bytes of a file"
+            )
+        if len(content) > self._max_content_bytes:
+            raise MediaLimitExceeded(
+                f"the file has {len(content)} bytes, the limit is {self._max_content_bytes}",
+                field="content",
+                remedy=f"send at most {self._max_content_bytes} bytes",
+                limit="max_content_bytes",
+                maximum=str(self._max_content_bytes),
+                actual=str(len(content)),
+            )
+
+    async def model(self, name: str) -> ServedModel:
+        """The model that a request names.
+
+        Raises:
+            InvalidArgument: it names none.
+            UnknownModel, ModelNotReady, BackendUnavailable: it cannot answer.
+        """
+        try:
+            return await self._models.get(name)
+        except UnknownModel as error:
+            if name:
+                raise
+            raise InvalidArgument(
+                "the model is missing", field="model", remedy=error.remedy
+            ) from error
+
+    async def run(self, model: ServedModel, content: bytes, deadline: Deadline) -> Classified:
+        """Classify a file that was checked, with a model that was found; raises as `classify`."""
+        name = model.card.name
+        begin = perf_counter()
+        read = await self._read(model, content, deadline)
+        tensors = np.stack([_tensor(window, model) for window in read.windows])
+        between = perf_counter()
+        inner = Deadline.after(deadline.timeout(RESERVE_S))
+        served, precision = await self._models.infer(model, tensors, inner)
+        metrics.STEP_SECONDS.labels(name, "preprocess").observe(between - begin)
+        metrics.STEP_SECONDS.labels(name, "infer").observe(perf_counter() - between)
+        metrics.PREDICTIONS.labels(name).inc()
+        metrics.WINDOWS.labels(name).inc(len(tensors))
+        if not np.isfinite(served).all():
+            raise ModelNotReady(
+                f"{name} answered with what is no number", field="model", remedy="mend the model"
+            )
+        return Classified(
+            model=model,
+            windows=read.windows,
+            facts=read.facts,
+            logits=label_logits(model.card, served),
+            scores=probabilities(model.card, served),
+            precision=precision,
+        )
+
+    async def _read(
+        self, model: ServedModel, content: bytes, deadline: Deadline
+    ) -> preprocess_pb2.PreprocessResponse:
+        contract = contracts.encode(model.card.preprocess)
+        try:
+            return await self._preprocess.preprocess(content, contract, deadline)
+        except InvalidArgument as error:
+            if error.field.startswith("contract"):
+                # The card's fault, not the caller's.
+                raise ModelNotReady(
+                    f"the card of {model.card.name} asks for what cannot be made: {error.message}",
+                    field="model",
+                    remedy="mend its preprocess contract and load it again",
+                ) from error
+            raise
+
+
+def _tensor(window: media_pb2.Window, model: ServedModel) -> FloatArray:
+    """Tensor of one window, of the contract's shape."""
+    tensor: FloatArray = decode(window.tensor, "windows.tensor")
+    expected = model.card.preprocess.shape
+    if tensor.shape != expected or tensor.dtype != np.float32:
+        raise RuntimeError(f"a tensor of {tensor.shape} was made where {expected} was asked for")
+    return tensor

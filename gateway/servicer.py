@@ -1,0 +1,82 @@
+"""The gateway's contract to its use cases and back; it only translates."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+
+from gateway.capabilities import Capabilities
+from gateway.classification import Classification
+from gateway.explanation import Explanation
+from gateway.predictions import encode_prediction
+from gateway.settings import GatewaySettings
+from pellucid.api.explain.v1 import explain_pb2
+from pellucid.api.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from pellucid.serving.deadline import Deadline
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
+    """Answers the four calls of `GatewayService`."""
+
+    def __init__(
+        self,
+        capabilities: Capabilities,
+        classification: Classification,
+        explanation: Explanation,
+        settings: GatewaySettings,
+    ) -> None:
+        """Answer with these use cases."""
+        self._capabilities = capabilities
+        self._classification = classification
+        self._explanation = explanation
+        self._settings = settings
+
+    async def GetCapabilities(  # noqa: N802 - the name in the contract
+        self, request: gateway_pb2.GetCapabilitiesRequest, context: Context
+    ) -> gateway_pb2.GetCapabilitiesResponse:
+        """Say what is served."""
+        return await self._capabilities.describe(request.media_type, self._deadline(context))
+
+    async def Classify(  # noqa: N802 - the name in the contract
+        self, request: gateway_pb2.ClassifyRequest, context: Context
+    ) -> gateway_pb2.ClassifyResponse:
+        """Classify one file."""
+        classified = await self._classification.classify(
+            request.model, request.content, self._deadline(context)
+        )
+        return gateway_pb2.ClassifyResponse(prediction=encode_prediction(classified))
+
+    async def PlanExplain(  # noqa: N802 - the name in the contract
+        self, request: gateway_pb2.PlanExplainRequest, context: Context
+    ) -> gateway_pb2.PlanExplainResponse:
+        """Count what an explanation would cost."""
+        plans = await self._explanation.plan(
+            request.model, request.methods, request.options, self._deadline(context)
+        )
+        return _sums(plans)
+
+    async def Explain(  # noqa: N802 - the name in the contract
+        self, request: gateway_pb2.ExplainRequest, context: Context
+    ) -> AsyncIterator[gateway_pb2.ExplainResponse]:
+        """Classify one file and explain the answer."""
+        explaining = self._explanation.explain(request, self._deadline(context))
+        async with aclosing(explaining) as responses:
+            async for response in responses:
+                yield response
+
+    def _deadline(self, context: Context) -> Deadline:
+        return Deadline.of(context, self._settings)
+
+
+def _sums(plans: Sequence[explain_pb2.MethodPlan]) -> gateway_pb2.PlanExplainResponse:
+    measured = [plan.seconds for plan in plans if plan.HasField("seconds")]
+    return gateway_pb2.PlanExplainResponse(
+        methods=plans,
+        model_calls=sum(plan.model_calls for plan in plans),
+        bytes_to_triton=sum(plan.bytes_to_triton for plan in plans),
+        # A sum of some of the methods would look like the whole.
+        seconds=sum(measured) if len(measured) == len(plans) else None,
+    )

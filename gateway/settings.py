@@ -1,0 +1,30 @@
+"""Settings of the gateway: `GATEWAY_<FIELD>` sets each one."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from pellucid.serving.settings import ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """Settings of the gateway."""
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="GATEWAY_")
+
+    max_message_bytes: int = Field(default=128 << 20, ge=1 << 20)
+    """Largest gRPC message; well above `max_content_bytes`, so that a file that is too large is
+    answered with an error that names the limit."""
+    triton_url: str = "127.0.0.1:8001"
+    """Triton's gRPC address, `host:port`."""
+    preprocess_url: str = "127.0.0.1:50052"
+    """Address of the preprocess service, `host:port`."""
+    explain_url: str = "127.0.0.1:50053"
+    """Address of the explain service, `host:port`."""
+    max_content_bytes: int = Field(default=32 << 20, ge=1 << 10)
+    """Largest file; the preprocess service may read less."""
+    health_interval_s: float = Field(default=1.0, gt=0)
+    """Between two looks at the health of the services behind this one."""
+    health_timeout_s: float = Field(default=3.0, gt=0)
+    """After which a service that does not answer such a look counts as failing."""
+    methods_timeout_s: float = Field(default=5.0, gt=0)
+    """What the capabilities wait for the explain service before they do without it."""
