@@ -1,13 +1,14 @@
 """Start the explain service: `python -m explain_service`."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 
 import structlog
 
 from explain_service.engine import ExplainEngine
 from explain_service.gradient.copies import GradientCopies
+from explain_service.methods import GradCam
 from explain_service.planner import Planner, Speeds
 from explain_service.runner import Tools
 from explain_service.servicer import ExplainServicer
@@ -15,6 +16,7 @@ from explain_service.settings import ExplainSettings
 from explain_service.triton_calls import TritonCalls
 from explain_service.warm_up import warm_up
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
+from pellucid.errors import PellucidError
 from pellucid.serving import logs
 from pellucid.serving.server import Server
 from pellucid.serving.triton import TritonModels
@@ -42,13 +44,13 @@ async def main(settings: ExplainSettings) -> None:
         descriptor = explain_pb2.DESCRIPTOR.services_by_name["ExplainService"]
         register = partial(explain_pb2_grpc.add_ExplainServiceServicer_to_server, servicer)
         server = await stack.enter_async_context(Server(settings, descriptor, register))
-        watch = asyncio.create_task(_watch(server, models))
+        watch = asyncio.create_task(_watch(server, models, gradients))
         stack.callback(watch.cancel)
         await server.stopped()
 
 
-async def _watch(server: Server, models: TritonModels) -> None:
-    """Be ready once all is warm, and for as long as Triton is."""
+async def _watch(server: Server, models: TritonModels, gradients: GradientCopies) -> None:
+    """Be ready once all is warm, and for as long as Triton is; check the copies of its models."""
     await asyncio.to_thread(warm_up)
     log.info("warm")
     was_ready = False
@@ -57,7 +59,20 @@ async def _watch(server: Server, models: TritonModels) -> None:
         if is_ready != was_ready:
             await (server.ready() if is_ready else server.not_ready())
             was_ready = is_ready
+        if is_ready:
+            await _check_copies(models, gradients)
         await asyncio.sleep(LOOK_S if is_ready else LOOK_S / 8)
+
+
+async def _check_copies(models: TritonModels, gradients: GradientCopies) -> None:
+    """Load and check what is new in Triton, so that the capabilities tell how far a copy drifts."""
+    with suppress(PellucidError):
+        served = await models.list()
+        gradients.keep(served)
+        for model in served:
+            if gradients.parity(model) is None and not gradients.unavailable(model, GradCam.name):
+                with suppress(PellucidError):
+                    await asyncio.to_thread(gradients.load, model)
 
 
 if __name__ == "__main__":

@@ -94,5 +94,8 @@ class GradientExplainers(Protocol):
             DeadlineTooShort: the time was up and there is nothing to show.
         """
 
+    def libraries(self, model: ServedModel, method: str) -> dict[str, str]:
+        """Versions of the libraries that make the map, by name."""
+
     def parity(self, model: ServedModel) -> Any:
         """`explain_pb2.Parity` of the copy; None while it was not loaded or there is none."""

@@ -4,22 +4,17 @@ from functools import cache
 from importlib.metadata import version
 from typing import Final
 
-from pellucid.cards import Card
-
 _BY_METHOD: Final = {
     "lime": ("lime", "scikit-learn"),
     "kernel_shap": ("shap",),
     "partition_shap": ("shap",),
 }
-_GRADIENT: Final = {"torch": ("torch", "captum"), "keras": ("tensorflow-cpu", "keras")}
 _SUPERPIXELS: Final = ("slic", "quickshift")
 
 
-def library_versions(method: str, segmentation: str | None, card: Card) -> dict[str, str]:
+def library_versions(method: str, segmentation: str | None) -> dict[str, str]:
     """Version by distribution; `segmentation` is None for methods without segments."""
     names: tuple[str, ...] = ("pellucid", "numpy", *_BY_METHOD.get(method, ()))
-    if method in ("grad_cam", "integrated_gradients") and card.architecture is not None:
-        names += _GRADIENT[card.architecture.framework]
     if segmentation in _SUPERPIXELS:
         names += ("scikit-image",)
     return {name: _version(name) for name in names}

@@ -183,7 +183,9 @@ class Runner:
         on_segments = found[0].segment_values is not None
         segments = self._segments if on_segments else None
         cut = self._query.segmentation.name if on_segments else None
-        versions = library_versions(parameters.name, cut, self._query.model.card)
+        versions = library_versions(parameters.name, cut)
+        if parameters.name in GRADIENT_METHODS:
+            versions |= self._tools.gradients.libraries(self._query.model, parameters.name)
         run = Run(precision, tick.done, tick.elapsed, versions)
         return [
             Explained(self._resolved, parameters, target, attribution, segments, run, partial)

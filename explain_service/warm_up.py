@@ -1,4 +1,4 @@
-"""What has to happen once before the first explanation, so that none of them waits for it."""
+"""What has to happen once before the first explanation, so that none of them waits."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ class _Sum:
 
 
 def warm_up() -> None:
-    """Run every perturbation method on a toy: shap compiles code when it first runs."""
+    """Run every perturbation method on a toy: libraries prepare much when they first run."""
     segments = np.arange(16, dtype=np.uint16).reshape(4, 4)
     for parameters in (Lime(), KernelShap(), PartitionShap(), Occlusion()):
         explain_by_masks(parameters, _Sum, segments, [0], 0, Tick(total=1))

@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import shap
 
 from explain_service.attribution import Attribution
 from explain_service.methods import KernelShap
 from explain_service.perturbation.intervals import Floats, half_width, influences
 from explain_service.perturbation.masks import MaskedModel, out_of_time
+from explain_service.perturbation.shap_library import KernelExplainer
 from explain_service.randomness import random_state, with_own_randomness
 from explain_service.segmentation import SegmentMap
 from explain_service.tick import Tick
@@ -41,7 +41,7 @@ def explain_kernel_shap(
     return explainer.attributions(np.asarray(values))
 
 
-class _Explainer(shap.KernelExplainer):  # type: ignore[misc]
+class _Explainer(KernelExplainer):  # type: ignore[misc]
     """shap's explainer, with its coalitions evaluated as masks, one block after another.
 
     It keeps the coalitions (`maskMatrix`), their weights (`kernelWeights`) and scores (`ey`).

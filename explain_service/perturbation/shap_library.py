@@ -1,0 +1,24 @@
+"""The parts of shap that are used, imported without its compiler.
+
+shap has numba compile a few small loops when they first run, which takes longer (20 s) than all
+their runs over our few hundred segments together. They are plain Python below the decorator.
+"""
+
+import logging
+from typing import Any
+
+import numba
+
+_config: Any = numba.config
+_before = _config.DISABLE_JIT
+_config.DISABLE_JIT = True
+try:
+    from shap import KernelExplainer
+    from shap.explainers import PartitionExplainer
+finally:
+    _config.DISABLE_JIT = _before
+
+# It logs every value that it finds.
+logging.getLogger("shap").setLevel(logging.WARNING)
+
+__all__ = ["KernelExplainer", "PartitionExplainer"]
