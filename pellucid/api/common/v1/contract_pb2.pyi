@@ -198,7 +198,10 @@ class LogMelContract(_message.Message):
     window_seconds: _builtins.float
     """Required. What the model sees at once, above 0, at most 60."""
     hop_seconds: _builtins.float
-    """Required. Distance between the starts of consecutive windows, above 0, at most 60."""
+    """Required. Distance between the starts of consecutive windows, above 0, at most 60.
+    A clip longer than the window is cut at every hop, and its last window is aligned to the end of
+    the clip: all samples are covered, and nothing is padded.
+    """
     padding: Global___Padding.ValueType
     """Default: silence."""
     n_fft: _builtins.int

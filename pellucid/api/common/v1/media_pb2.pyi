@@ -224,8 +224,8 @@ class Window(_message.Message):
     end_seconds: _builtins.float
     """End of the part; past the file's end where the window was padded."""
     display_png: _builtins.bytes
-    """PNG, 8-bit, of the tensor's height and width: what the model sees, for people. Row 0 of a
-    spectrogram is at the bottom.
+    """PNG of the tensor's height and width: what the model sees, for people. A picture is grey or
+    RGB of 8 bits; a spectrogram has a palette, and its row 0 at the bottom.
     """
     @_builtins.property
     def tensor(self) -> _tensor_pb2.Tensor:
