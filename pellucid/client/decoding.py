@@ -133,7 +133,7 @@ def _target(message: explanation_pb2.ResolvedTarget) -> results.ResolvedTarget:
         label=message.label,
         index=message.index,
         score=message.score,
-        baseline_score=message.baseline_score,
+        baseline_score=present(message, "baseline_score"),
         score_space=_SCORE_SPACES.get(message.score_space, ScoreSpace.LOGIT),
     )
 

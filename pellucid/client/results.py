@@ -71,8 +71,8 @@ class ResolvedTarget:
     """Place in the card, from 0."""
     score: float
     """Score of the input on the scale that was explained."""
-    baseline_score: float
-    """Score of the baseline on the same scale."""
+    baseline_score: float | None
+    """Score of the baseline on the same scale; None where it was not evaluated yet."""
     score_space: ScoreSpace
 
 
