@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pellucid.cards import MASKED_SUFFIX
 from pellucid.embedded.errors import BuildFailed
 from pellucid.embedded.events import Event, Kind, Progress
 from pellucid.embedded.probes import load_model, unload_model
@@ -72,12 +73,17 @@ async def load_models(repository: Path, url: str, progress: Progress) -> None:
 
 
 def complete_models(repository: Path) -> list[str]:
-    """Names of the folders that Triton can load, sorted."""
+    """Names of the folders that Triton can load, sorted; a masked graph goes with its model."""
     return sorted(
         path.parent.name
         for path in repository.glob("*/config.pbtxt")
-        if (path.parent / "1" / "model.onnx").is_file()
+        if (path.parent / "1" / "model.onnx").is_file() and not _is_orphan(path.parent)
     )
+
+
+def _is_orphan(folder: Path) -> bool:
+    name = folder.name.removesuffix(MASKED_SUFFIX)
+    return name != folder.name and not folder.with_name(name).is_dir()
 
 
 async def follow_models(repository: Path, url: str, progress: Progress) -> None:
@@ -112,7 +118,7 @@ def _stamps(repository: Path) -> Stamps:
     found = {}
     for folder in repository.iterdir():
         stamps = [_stamp(folder / source) for source in _SOURCES]
-        if any(stamps):
+        if any(stamps) and not _is_orphan(folder):
             found[folder.name] = tuple(stamp or (0, 0) for stamp in stamps)
     return found
 

@@ -100,6 +100,7 @@ class Settings:
         self.threads = int(parameters.get("intra_op_thread_count", "0"))
         card = json.loads(parameters.get("pellucid_card", "{}"))
         self.precision = card.get("precision", "float32")
+        self.masked = parameters.get("pellucid_role") == "masked"
         self.batched = config.get("max_batch_size", 0) > 0
         self.inputs = [tensor["name"] for tensor in config["input"]]
         self.outputs = [tensor["name"] for tensor in config["output"]]
@@ -157,9 +158,8 @@ class TritonPythonModel:
         return [self._response({n: parts[n][i] for n in parts}) for i in range(len(inputs))]
 
     def _alone(self, inputs: Arrays) -> Any:
-        empty = [name for name, array in inputs.items() if array.size == 0]
-        if empty:
-            return self._failure(f"input {empty[0]!r} is empty", pb_utils.TritonError.INVALID_ARG)
+        if reason := _refusal(inputs, masked=self._settings.masked):
+            return self._failure(reason, pb_utils.TritonError.INVALID_ARG)
         try:
             return self._response(self._engine.run(inputs))
         except Exception as error:
@@ -178,3 +178,19 @@ class TritonPythonModel:
             name: pb_utils.get_input_tensor_by_name(request, name).as_numpy()
             for name in self._settings.inputs
         }
+
+
+def _refusal(inputs: Arrays, *, masked: bool) -> str | None:
+    """Why inputs cannot be answered; ONNX Runtime would notice, OpenVINO answers nonsense."""
+    for name, array in inputs.items():
+        if array.size == 0:
+            return f"input {name!r} is empty"
+    if not masked:
+        return None
+    image, baseline = inputs["image"].shape, inputs["baseline"].shape
+    if any(own not in (1, whole) for own, whole in zip(baseline, image, strict=True)):
+        return f"baseline {baseline} does not broadcast to image {image}"
+    highest, columns = int(inputs["segments"].max()), inputs["masks"].shape[1]
+    if highest >= columns:
+        return f"segments go up to {highest}, masks have {columns} columns"
+    return None
