@@ -4,3 +4,7 @@
 each method is a module of its own. Neither torch nor tensorflow is imported before a model needs
 it: both are large.
 """
+
+from explain_service.gradient.copies import GradientCopies, Predict
+
+__all__ = ["GradientCopies", "Predict"]

@@ -1,11 +1,18 @@
 """Grad-CAM (arXiv:1610.02391): which parts of a layer's activations raise the score."""
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
+from explain_service.attribution import Attribution, Question
 from explain_service.gradient.model import GradientModel, Score
+from explain_service.methods import GradCam
+from explain_service.tick import Tick
 from pellucid.errors import InvalidArgument, MethodUnavailable
 from pellucid.tensors import FloatArray
+
+NO_LAYERS: Final = "the model's card names no layer for Grad-CAM"
 
 
 def choose_layer(layers: tuple[str, ...], wanted: str | None, field: str) -> str:
@@ -31,6 +38,27 @@ def choose_layer(layers: tuple[str, ...], wanted: str | None, field: str) -> str
             remedy=f"choose one of: {', '.join(layers)}",
         )
     return wanted
+
+
+def explain(
+    parameters: GradCam, question: Question, model: GradientModel, tick: Tick
+) -> list[Attribution]:
+    """One map for each target; `parameters` are resolved."""
+    assert parameters.layer is not None
+    tick.total = len(question.targets)
+    found = []
+    for label in question.targets:
+        values = grad_cam(
+            model,
+            question.input,
+            Score(label, question.probability),
+            layer=parameters.layer,
+            positive_only=parameters.positive_only,
+            size=question.plane,
+        )
+        tick.step(1)
+        found.append(Attribution(map=values))
+    return found
 
 
 def grad_cam(
@@ -82,6 +110,3 @@ def _interpolation(length: int, enlarged: int) -> npt.NDArray[np.float64]:
     np.add.at(matrix, (np.arange(enlarged), below), 1 - (centres - below))
     np.add.at(matrix, (np.arange(enlarged), above), centres - below)
     return matrix
-
-
-NO_LAYERS = "the model's card names no layer for Grad-CAM"

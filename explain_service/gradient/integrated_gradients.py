@@ -1,83 +1,111 @@
 """Integrated Gradients (arXiv:1703.01365): gradients averaged from a baseline to the input."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from explain_service.attribution import Attribution, Question
 from explain_service.gradient.model import GradientModel, Score
+from explain_service.methods import IntegratedGradients
+from explain_service.tick import Tick
+from pellucid.cards import Layout
 from pellucid.tensors import FloatArray
+
+ENDS: Final = 2
+"""Evaluations besides the points of the path: the input's and the baseline's scores."""
+WIDE_GAP: Final = 0.05
+"""Share of the rise in score from which the gap is warned of."""
 
 Doubles = npt.NDArray[np.float64]
 
-Proceed = Callable[[int], bool]
-"""Called with the steps done after each chunk, but not after the last; raises to cancel.
 
-False ends the method early, where there is no more time.
-"""
-
-
-@dataclass(frozen=True)
-class Integral:
-    """An attribution, and how far it can be trusted."""
-
-    map: FloatArray
-    """Signed, `(H, W)`, summed over channels, in units of the score."""
-    completeness_gap: float
-    """|sum of attributions - (score - baseline score)|."""
-    steps_done: int
-    """Points of the path that were evaluated."""
-    truncated: bool
-    """Fewer than were asked for; the map is coarser, and the gap says how much."""
+def explain(
+    parameters: IntegratedGradients, question: Question, model: GradientModel, tick: Tick
+) -> list[Attribution]:
+    """One map for each target; all targets share the evaluations of the path."""
+    card = question.model.card
+    x = question.input
+    baseline = np.broadcast_to(question.baseline, (1, *x.shape))[0]
+    ends = question.scores(model.logits(np.stack([x, baseline]))).astype(np.float64)
+    tick.step(ENDS)
+    return integrated_gradients(
+        model,
+        x,
+        baseline,
+        [Score(label, question.probability) for label in question.targets],
+        (ends[0] - ends[1])[list(question.targets)],
+        steps=parameters.steps,
+        channel_axis=0 if card.preprocess.layout is Layout.CHW else 2,
+        tick=tick,
+    )
 
 
 def integrated_gradients(
     model: GradientModel,
     x: FloatArray,
     baseline: FloatArray,
-    score: Score,
+    scores: Sequence[Score],
+    rises: Doubles,
     *,
     steps: int,
     channel_axis: int,
-    rise: float,
-    proceed: Proceed,
-) -> Integral:
-    """Attribute the rise of a score from the baseline to one input.
+    tick: Tick,
+) -> list[Attribution]:
+    """Attribute the rise of each score from the baseline to one input.
 
-    The path is straight, the quadrature Gauss-Legendre's, as captum's default.
+    The path is straight, the quadrature is Gauss-Legendre's. When the time is up, what was
+    evaluated by then stands for the whole path; the completeness gap says how well.
 
     Args:
         model: the copy.
         x: of the model's input shape.
         baseline: of the same shape.
-        score: what is explained.
+        scores: what is explained; they share all evaluations.
+        rises: `(T,)`, score of `x` minus score of the baseline.
         steps: points of the quadrature, at least 1.
         channel_axis: axis of `x` that is summed away.
-        rise: score of `x` minus score of the baseline.
-        proceed: see `Proceed`; called often enough that no more than `model.chunk` points lie
-            between two calls.
+        tick: stepped after each chunk.
+
+    Returns:
+        One map for each score, in units of the score.
+
+    Raises:
+        Cancelled: nobody waits any more.
     """
     nodes, weights = _quadrature(steps)
     way = x.astype(np.float64) - baseline
-    total = np.zeros_like(way)
-    weight_done = 0.0
-    done = 0
-    for start in range(0, steps, model.chunk):
-        if start and not proceed(done):
-            break
-        part = slice(start, start + model.chunk)
-        points = baseline + nodes[part].reshape(-1, *[1] * x.ndim) * way
-        _, gradients = model.gradients(points.astype(np.float32), score)
-        total += np.tensordot(weights[part], gradients.astype(np.float64), axes=1)
-        weight_done += float(weights[part].sum())
-        done += len(gradients)
-    attribution = total / weight_done * way
-    return Integral(
-        map=attribution.sum(axis=channel_axis).astype(np.float32),
-        completeness_gap=abs(float(attribution.sum()) - rise),
-        steps_done=done,
-        truncated=done < steps,
+    sums = np.zeros((len(scores), *way.shape))
+    for done in range(0, steps, model.chunk):
+        if done and tick.out_of_time:
+            return _attributions(sums / weights[:done].sum() * way, rises, channel_axis, True)
+        part = slice(done, done + model.chunk)
+        points = baseline + nodes[part].reshape(-1, *[1] * way.ndim) * way
+        gradients = model.gradients(points.astype(np.float32), scores).astype(np.float64)
+        sums += np.einsum("n,tn...->t...", weights[part], gradients)
+        tick.step(gradients.shape[1])
+    return _attributions(sums * way, rises, channel_axis, False)
+
+
+def _attributions(
+    values: Doubles, rises: Doubles, channel_axis: int, truncated: bool
+) -> list[Attribution]:
+    return [
+        _attribution(one, float(rise), channel_axis, truncated)
+        for one, rise in zip(values, rises, strict=True)
+    ]
+
+
+def _attribution(values: Doubles, rise: float, channel_axis: int, truncated: bool) -> Attribution:
+    gap = abs(float(values.sum()) - rise)
+    wide = gap > WIDE_GAP * abs(rise)
+    warning = f"the attributions miss the rise in score, {rise:.3g}, by {gap:.3g}: take more steps"
+    return Attribution(
+        map=values.sum(axis=channel_axis).astype(np.float32),
+        completeness_gap=gap,
+        warnings=(warning,) if wide else (),
+        truncated=truncated,
     )
 
 

@@ -3,12 +3,14 @@
 Importing this module imports tensorflow.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import keras
 import numpy as np
+import structlog
 import tensorflow as tf
 
 from explain_service.gradient.model import Head, Score
@@ -16,6 +18,8 @@ from pellucid.architectures import build
 from pellucid.architectures.weights import load_keras
 from pellucid.cards import Activation, Architecture, Card
 from pellucid.tensors import FloatArray
+
+log = structlog.get_logger(__name__)
 
 
 class KerasCopy:
@@ -74,18 +78,15 @@ class KerasCopy:
             ]
             return _array(tf.concat(parts, axis=0))
 
-    def gradients(self, inputs: FloatArray, score: Score) -> tuple[FloatArray, FloatArray]:
+    def gradients(self, inputs: FloatArray, scores: Sequence[Score]) -> FloatArray:
         """See `GradientModel`."""
-        head = Head.of(self._card, score)
         tensor = tf.convert_to_tensor(inputs)
         with self._lock:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
+            with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
                 tape.watch(tensor)
-                scores = _apply(head, self._model(tensor, training=False))
-            gradients = tape.gradient(
-                scores, tensor, unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
-        return _array(scores), _array(gradients)
+                logits = self._model(tensor, training=False)
+                found = [_apply(Head.of(self._card, score), logits) for score in scores]
+            return np.stack([_array(tape.gradient(one, tensor)) for one in found])
 
     def layer_cam(self, inputs: FloatArray, layer: str, score: Score) -> FloatArray:
         """See `GradientModel`."""
@@ -96,9 +97,7 @@ class KerasCopy:
                 tape.watch(tensor)
                 activations, logits = self._with_layer[layer](tensor, training=False)
                 scores = _apply(head, logits)
-            gradients = tape.gradient(
-                scores, activations, unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
+            gradients = tape.gradient(scores, activations)
         if activations.shape.rank != 4:
             raise ValueError(f"the output of layer {layer!r} has no rows and columns")
         weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
@@ -114,3 +113,13 @@ def _apply(head: Head, logits: Any) -> Any:
 
 def _array(tensor: Any) -> FloatArray:
     return np.ascontiguousarray(tensor.numpy(), dtype=np.float32)
+
+
+def prepare(threads: int) -> None:
+    """Fix the number of threads, and choose operations that always sum in one order."""
+    tf.config.experimental.enable_op_determinism()
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        log.warning("tensorflow was in use before; its threads stay as they are")

@@ -1,5 +1,6 @@
 """What the gradient methods need of a model, whatever framework it was made with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,10 +39,10 @@ class GradientModel(Protocol):
         """Logits `(N, K')` of inputs `(N, *shape)`; any N, evaluated in chunks."""
         ...
 
-    def gradients(self, inputs: FloatArray, score: Score) -> tuple[FloatArray, FloatArray]:
-        """Score `(N,)` of each input `(N, *shape)` and its gradient there, `(N, *shape)`.
+    def gradients(self, inputs: FloatArray, scores: Sequence[Score]) -> FloatArray:
+        """Gradients `(T, N, *shape)` of T scores at inputs `(N, *shape)`; N is at most `chunk`.
 
-        N is at most `chunk`.
+        The scores share one evaluation of the inputs.
         """
         ...
 
@@ -79,8 +80,3 @@ class Head:
             return cls(score.label, 1.0, activation)
         positive = card.labels[score.label] == card.output.positive_label
         return cls(0, 1.0 if positive else -1.0, activation)
-
-
-def channel_axis(card: Card) -> int:
-    """Axis of the channels in one input, without the batch."""
-    return 0 if card.preprocess.layout == "CHW" else 2

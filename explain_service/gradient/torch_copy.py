@@ -3,6 +3,7 @@
 Importing this module imports torch.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -68,14 +69,20 @@ class TorchCopy:
             parts = [self._module(_tensor(inputs[at : at + self._chunk])) for at in starts]
             return _array(torch.cat(parts))
 
-    def gradients(self, inputs: FloatArray, score: Score) -> tuple[FloatArray, FloatArray]:
+    def gradients(self, inputs: FloatArray, scores: Sequence[Score]) -> FloatArray:
         """See `GradientModel`."""
-        head = Head.of(self._card, score)
         with self._lock, torch.enable_grad():
             tensor = _tensor(inputs).requires_grad_()
-            scores = _apply(head, self._module(tensor))
-            (gradients,) = torch.autograd.grad(scores.sum(), tensor)
-        return _array(scores), _array(gradients)
+            logits = self._module(tensor)
+            sums = [_apply(Head.of(self._card, score), logits).sum() for score in scores]
+            return np.stack(
+                [
+                    _array(
+                        torch.autograd.grad(total, tensor, retain_graph=total is not sums[-1])[0]
+                    )
+                    for total in sums
+                ]
+            )
 
     def layer_cam(self, inputs: FloatArray, layer: str, score: Score) -> FloatArray:
         """See `GradientModel`; this is captum's `LayerGradCam`."""
@@ -109,3 +116,8 @@ def _tensor(array: FloatArray) -> Tensor:
 def _array(tensor: Tensor) -> FloatArray:
     array: FloatArray = tensor.detach().numpy()
     return np.ascontiguousarray(array)
+
+
+def prepare(threads: int) -> None:
+    """Fix the number of threads: sums of another number differ in the last bits."""
+    torch.set_num_threads(threads)
