@@ -1,0 +1,43 @@
+"""A servicer that does what a request's `model` says: every way in which a call can end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pellucid.api.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from pellucid.errors import InvalidArgument
+from pellucid.serving import request_id
+
+SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
+SECRET = "the password is swordfish"
+
+
+class Scripted(gateway_pb2_grpc.GatewayServiceServicer):
+    """Answers `ok`, refuses `bad`, breaks on `bug`, and never ends with `slow`."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.started = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._act(request.model)
+        return gateway_pb2.ClassifyResponse()
+
+    async def Explain(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        try:
+            yield gateway_pb2.ExplainResponse()
+            await self._act(request.model)
+            yield gateway_pb2.ExplainResponse()
+        finally:
+            self.released.set()
+
+    async def _act(self, what: str) -> None:
+        self.seen.append(request_id.current())
+        self.started.set()
+        if what == "bad":
+            raise InvalidArgument("bad", field="model", remedy="choose `ok`", limit="7")
+        if what == "bug":
+            raise ValueError(SECRET)
+        if what == "slow":
+            await asyncio.sleep(60)

@@ -1,0 +1,105 @@
+"""The life of a service: listening, ready, draining, gone."""
+
+import asyncio
+import os
+import signal
+import socket
+from functools import partial
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from pellucid.api.gateway.v1 import gateway_pb2_grpc
+from pellucid.api.gateway.v1.gateway_pb2 import ClassifyRequest
+from pellucid.serving.server import Server
+from pellucid.serving.settings import ServiceSettings
+from tests.unit.serving.scripted import SERVICE, Scripted
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def make(settings: ServiceSettings, scripted: Scripted | None = None) -> Server:
+    register = partial(
+        gateway_pb2_grpc.add_GatewayServiceServicer_to_server, scripted or Scripted()
+    )
+    return Server(settings, SERVICE, register)
+
+
+async def health(channel: grpc.aio.Channel, service: str = SERVICE.full_name) -> int:
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+    return int(answer.status)
+
+
+async def test_it_serves_by_name_only_when_it_is_ready(
+    server: Server, channel: grpc.aio.Channel
+) -> None:
+    assert await health(channel, "") == SERVING
+    assert await health(channel) == NOT_SERVING
+    await server.ready()
+    assert await health(channel) == SERVING
+    await server.not_ready()
+    assert await health(channel) == NOT_SERVING
+
+
+async def test_it_drains_before_it_stops() -> None:
+    scripted = Scripted()
+    server = make(ServiceSettings(drain_s=0.3, grace_s=5), scripted)
+    await server.__aenter__()
+    await server.ready()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stub: Any = gateway_pb2_grpc.GatewayServiceStub(channel)
+        assert await health(channel) == SERVING
+        leaving = asyncio.create_task(server.__aexit__(None, None, None))
+        await asyncio.sleep(0.1)
+        assert await health(channel) == NOT_SERVING
+        await stub.Classify(ClassifyRequest(model="ok"))  # still answered while it drains
+        await leaving
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Classify(ClassifyRequest(model="ok"))
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_it_waits_for_sigterm() -> None:
+    async with make(ServiceSettings(grace_s=0.1)) as server:
+        waiting = asyncio.create_task(server.stopped())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(waiting, 2)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(number)
+
+
+async def test_a_port_that_is_taken_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(RuntimeError):
+        await make(ServiceSettings(port=taken.getsockname()[1])).__aenter__()
+
+
+async def test_one_call_more_than_it_takes_is_refused_at_once() -> None:
+    scripted = Scripted()
+    async with (
+        make(ServiceSettings(max_concurrent_rpcs=1, grace_s=0.1), scripted) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        stub: Any = gateway_pb2_grpc.GatewayServiceStub(channel)
+        slow = asyncio.ensure_future(stub.Classify(ClassifyRequest(model="slow")))
+        await scripted.started.wait()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Classify(ClassifyRequest(model="ok"))
+        slow.cancel()
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_clients_may_ask_for_its_contracts(channel: grpc.aio.Channel) -> None:
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    call = stub.ServerReflectionInfo(
+        iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    )
+    answer = await call.read()
+    names = {service.name for service in answer.list_services_response.service}
+    assert {SERVICE.full_name, "grpc.health.v1.Health"} <= names

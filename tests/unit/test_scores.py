@@ -1,0 +1,104 @@
+"""From logits to scores, and from targets to labels."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pellucid.api.explain.v1.methods_pb2 import Target
+from pellucid.cards import Card
+from pellucid.errors import InvalidArgument, UnknownLabel
+from pellucid.scores import check_targets, label_logits, probabilities, resolve_targets
+
+
+def card(
+    activation: str = "softmax", labels: tuple[str, ...] = ("a", "b", "c"), **more: Any
+) -> Card:
+    positive = {"positive_label": labels[1]} if activation == "binary_sigmoid" else {}
+    return Card.model_validate(
+        {
+            "name": "model",
+            "version": "1",
+            "title": "",
+            "description": "",
+            "modality": "photo",
+            "labels": labels,
+            "output": {"activation": activation, **positive},
+            "preprocess": {
+                "kind": "image",
+                "height": 8,
+                "width": 8,
+                "channels": 1,
+                "layout": "CHW",
+                "mean": [0],
+                "std": [1],
+            },
+            **more,
+        }
+    )
+
+
+def floats(*rows: list[float]) -> Any:
+    return np.array(rows, np.float32)
+
+
+def test_softmax_scores_add_up_to_one() -> None:
+    scores = probabilities(card(), floats([1, 2, 3], [1000, 0, -1000]))
+    assert scores.sum(axis=1) == pytest.approx([1, 1])
+    assert scores[0] == pytest.approx([0.0900, 0.2447, 0.6652], abs=1e-4)
+
+
+def test_sigmoid_scores_do_not_overflow() -> None:
+    scores = probabilities(card("sigmoid"), floats([-1000, 0, 1000]))
+    assert scores[0].tolist() == [0, 0.5, 1]
+
+
+def test_the_negative_label_of_a_single_logit_has_it_negated() -> None:
+    single = card("binary_sigmoid", ("well", "ill"))
+    assert label_logits(single, floats([2], [-3])).tolist() == [[-2, 2], [3, -3]]
+    scores = probabilities(single, floats([2]))
+    assert scores[0] == pytest.approx([0.1192, 0.8808], abs=1e-4)
+
+
+def test_without_a_target_the_highest_score_is_explained() -> None:
+    assert resolve_targets(card(), [], floats([0.2, 0.5, 0.3])[0], "targets") == [1]
+
+
+def test_targets_keep_their_order_and_lose_their_repetitions() -> None:
+    wanted = [Target(label="c"), Target(top_k=2), Target(index=0)]
+    assert resolve_targets(card(), wanted, floats([0.1, 0.6, 0.3])[0], "t") == [2, 1, 0]
+
+
+def test_all_above_their_thresholds_are_explained_the_highest_first() -> None:
+    thresholds = {"a": 0.3, "b": 0.9}
+    chosen = resolve_targets(
+        card("sigmoid", thresholds=thresholds),
+        [Target(above_threshold=True)],
+        floats([0.4, 0.8, 0.7])[0],
+        "t",
+    )
+    assert chosen == [2, 0]
+
+
+def test_the_highest_is_explained_where_none_is_above_its_threshold() -> None:
+    wanted = [Target(above_threshold=True)]
+    assert resolve_targets(card("sigmoid"), wanted, floats([0.1, 0.3, 0.2])[0], "t") == [1]
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "field"),
+    [
+        (Target(label="d"), UnknownLabel, "t[0].label"),
+        (Target(index=3), UnknownLabel, "t[0].index"),
+        (Target(top_k=0), InvalidArgument, "t[0].top_k"),
+        (Target(top_k=4), InvalidArgument, "t[0].top_k"),
+        (Target(), InvalidArgument, "t[0]"),
+    ],
+    ids=["label", "index", "none of them", "more than there are", "empty"],
+)
+def test_a_target_that_is_wrong_is_named(target: Target, kind: type, field: str) -> None:
+    with pytest.raises(kind) as caught:
+        check_targets(card(), [target], "t")
+    assert type(caught.value) is kind
+    assert caught.value.field == field
+    assert caught.value.remedy
