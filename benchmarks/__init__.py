@@ -1,0 +1,1 @@
+"""Measurements, each against what a user would pick instead, in one run."""

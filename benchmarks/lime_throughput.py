@@ -1,0 +1,110 @@
+"""Images a second of a LIME through the gateway, against OpenVINO and the lime library alone."""
+
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import openvino as ov
+import torch
+from lime.lime_image import LimeImageExplainer
+from skimage.segmentation import slic
+
+from benchmarks import metrics
+from benchmarks.report import Figure
+from pellucid.architectures import build
+from pellucid.architectures.weights import load_torch
+from pellucid.cards import Card
+from pellucid.client import Client, Lime
+from pellucid.embedded.system import EmbeddedSystem
+
+MODEL = "pneumonia_densenet121"
+BATCH = 16
+MEGABYTE = 1e6
+
+
+def measure(
+    system: EmbeddedSystem, repository: Path, sample: Path, samples: int, library_samples: int
+) -> list[Figure]:
+    """Explain one picture with LIME in three ways.
+
+    Args:
+        system: it runs, and serves `MODEL`.
+        repository: the folder that it serves.
+        sample: a picture.
+        samples: perturbed images of a LIME through the gateway.
+        library_samples: perturbed images of the lime library, which is slower.
+    """
+    alone = _openvino_alone(repository, images=max(samples // 2, 64))
+    sent_before = _sent_bytes(system)
+    with Client(system.gateway_url) as client:
+        client.classify(sample, MODEL)
+        start = perf_counter()
+        result = client.explain_all(sample, MODEL, methods=[Lime(samples=samples)])
+        seconds = perf_counter() - start
+    sent = _sent_bytes(system) - sent_before
+    calls = result.explanations[0].receipt.model_calls
+    library = _lime_library(repository, library_samples)
+    through = calls / seconds
+    return [
+        Figure("OpenVINO alone, two calls in flight", alone, "images/s"),
+        Figure(f"LIME of {samples} samples through the gateway", through, "images/s"),
+        Figure("gateway / OpenVINO alone", through / alone, "ratio", "0.8 or more"),
+        Figure("lime library on torch, in process", library, "images/s"),
+        Figure("gateway / lime library", through / library, "ratio"),
+        Figure("sent to Triton", sent / MEGABYTE, "MB", "under 20"),
+        Figure("the same as images", calls * 224 * 224 * 4 / MEGABYTE, "MB"),
+    ]
+
+
+def _sent_bytes(system: EmbeddedSystem) -> float:
+    url = system.service("explain").metrics_url
+    return metrics.total(url, "pellucid_triton_sent_bytes_total", model=MODEL)
+
+
+def _openvino_alone(repository: Path, images: int) -> float:
+    """Images a second of the classifier's own graph, as the design's table measures it."""
+    card = Card.read(repository / MODEL / "card.yaml")
+    options = {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": "2"}
+    if card.precision == "float32":
+        options["INFERENCE_PRECISION_HINT"] = "f32"
+    graph = repository / MODEL / card.version / "model.onnx"
+    compiled = ov.Core().compile_model(str(graph), "CPU", options)
+    batch = np.random.default_rng(0).standard_normal((BATCH, *card.preprocess.shape), np.float32)
+    queue = ov.AsyncInferQueue(compiled, 2)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            queue.start_async({0: batch})
+        queue.wait_all()
+
+    run(2)
+    start = perf_counter()
+    run(max(images // BATCH, 4))
+    return max(images // BATCH, 4) * BATCH / (perf_counter() - start)
+
+
+def _lime_library(repository: Path, samples: int) -> float:
+    """Images a second of what a notebook does: the lime library around the torch model."""
+    card = Card.read(repository / MODEL / "card.yaml")
+    assert card.architecture is not None
+    network = build(card.architecture).eval()
+    load_torch(network, repository / MODEL / card.version / "weights.safetensors")
+    picture = np.random.default_rng(0).random((224, 224, 3))
+
+    def classify(images: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(images[..., :1].transpose(0, 3, 1, 2).astype(np.float32))
+        with torch.inference_mode():
+            p = torch.sigmoid(network((x - 0.5) / 0.25))
+        return torch.cat([1 - p, p], dim=1).numpy()
+
+    start = perf_counter()
+    LimeImageExplainer(random_state=0).explain_instance(
+        picture,
+        classify,
+        hide_color=0.5,
+        num_samples=samples,
+        segmentation_fn=partial(slic, n_segments=50),
+        progress_bar=False,
+    )
+    return samples / (perf_counter() - start)
