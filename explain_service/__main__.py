@@ -1,14 +1,14 @@
 """Start the explain service: `python -m explain_service`."""
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 
 import structlog
 
 from explain_service.engine import ExplainEngine
 from explain_service.gradient.copies import GradientCopies
-from explain_service.methods import GradCam
+from explain_service.methods import IntegratedGradients
 from explain_service.planner import Planner, Speeds
 from explain_service.runner import Tools
 from explain_service.servicer import ExplainServicer
@@ -44,13 +44,13 @@ async def main(settings: ExplainSettings) -> None:
         descriptor = explain_pb2.DESCRIPTOR.services_by_name["ExplainService"]
         register = partial(explain_pb2_grpc.add_ExplainServiceServicer_to_server, servicer)
         server = await stack.enter_async_context(Server(settings, descriptor, register))
-        watch = asyncio.create_task(_watch(server, models, gradients))
-        stack.callback(watch.cancel)
+        for task in (_watch(server, models), _check_copies(models, gradients)):
+            stack.callback(asyncio.create_task(task).cancel)
         await server.stopped()
 
 
-async def _watch(server: Server, models: TritonModels, gradients: GradientCopies) -> None:
-    """Be ready once all is warm, and for as long as Triton is; check the copies of its models."""
+async def _watch(server: Server, models: TritonModels) -> None:
+    """Be ready once all is warm, and for as long as Triton is."""
     await asyncio.to_thread(warm_up)
     log.info("warm")
     was_ready = False
@@ -59,20 +59,27 @@ async def _watch(server: Server, models: TritonModels, gradients: GradientCopies
         if is_ready != was_ready:
             await (server.ready() if is_ready else server.not_ready())
             was_ready = is_ready
-        if is_ready:
-            await _check_copies(models, gradients)
         await asyncio.sleep(LOOK_S if is_ready else LOOK_S / 8)
 
 
 async def _check_copies(models: TritonModels, gradients: GradientCopies) -> None:
     """Load and check what is new in Triton, so that the capabilities tell how far a copy drifts."""
-    with suppress(PellucidError):
-        served = await models.list()
-        gradients.keep(served)
-        for model in served:
-            if gradients.parity(model) is None and not gradients.unavailable(model, GradCam.name):
-                with suppress(PellucidError):
-                    await asyncio.to_thread(gradients.load, model)
+    while True:
+        try:
+            served = await models.list()
+            gradients.keep(served)
+            for model in served:
+                if (
+                    gradients.unavailable(model, IntegratedGradients.name)
+                    or gradients.parity(model) is not None
+                ):
+                    continue
+                await asyncio.to_thread(gradients.load, model)
+        except PellucidError as error:
+            log.info("gradient copies wait", why=error.message)
+        except Exception:
+            log.exception("a gradient copy failed")
+        await asyncio.sleep(LOOK_S)
 
 
 if __name__ == "__main__":

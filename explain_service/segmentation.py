@@ -7,6 +7,7 @@ import numpy.typing as npt
 from skimage.segmentation import quickshift, slic
 
 from explain_service.parameters import Parameters, parameter
+from explain_service.randomness import random_state
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.cards import AudioContract, Card, Layout
 from pellucid.errors import InvalidArgument
@@ -120,7 +121,7 @@ def segment(card: Card, parameters: Parameters, image: FloatArray, seed: int) ->
                 kernel_size=parameters.kernel_size,
                 max_dist=parameters.max_distance,
                 ratio=parameters.ratio,
-                rng=np.random.default_rng(seed),
+                rng=int(random_state(seed).randint(1 << 31)),  # it takes no generator
             )
         case _:
             assert isinstance(parameters, Grid)

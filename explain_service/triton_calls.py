@@ -16,7 +16,6 @@ from pellucid.serving.channels import channel_options
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.triton import (
     MAX_BATCH,
-    UNKNOWN_PRECISION,
     ServedModel,
     precision_of,
     translate,
@@ -145,9 +144,7 @@ class TritonCalls:
             )
         except InferenceServerException as error:
             raise translate(error, name) from error
-        said = precision_of(result.get_response())
-        if said == UNKNOWN_PRECISION and model.card.precision == "float32":
-            said = "float32"  # a card that asks for it is served with nothing else
+        said = precision_of(result.get_response(), model)
         return Answer(np.asarray(result.as_numpy("logits"), dtype=np.float32), said)
 
 

@@ -21,6 +21,9 @@ from pellucid.tensors import FloatArray
 LEAST_ROWS: Final = 10
 """Fewer samples give no map, not even a truncated one."""
 
+ROUNDING: Final = 1e-10
+"""What is closer to 0 is 0, as in shap: a model that sees nothing gives a map of zeros."""
+
 
 def explain_lime(
     parameters: Lime,
@@ -86,7 +89,7 @@ def _fit(
         )
         values = np.zeros(data.shape[1])
         for place, value in pairs:
-            values[place] = value
+            values[place] = value if abs(value) > ROUNDING else 0
         residuals = scores[:, target] - (intercept + data @ values)
         spread = _spread(data, kernel(distances), residuals, parameters.ridge)
         found.append(

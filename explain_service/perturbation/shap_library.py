@@ -5,6 +5,7 @@ their runs over our few hundred segments together. They are plain Python below t
 """
 
 import logging
+import warnings
 from typing import Any
 
 import numba
@@ -13,8 +14,9 @@ _config: Any = numba.config
 _before = _config.DISABLE_JIT
 _config.DISABLE_JIT = True
 try:
-    from shap import KernelExplainer
-    from shap.explainers import PartitionExplainer
+    with warnings.catch_warnings(action="ignore"):  # of its plots, about matplotlib
+        from shap import KernelExplainer
+        from shap.explainers import PartitionExplainer
 finally:
     _config.DISABLE_JIT = _before
 
