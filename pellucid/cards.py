@@ -17,6 +17,8 @@ DIGEST_PARAMETER = "pellucid_weights_digest"
 """Triton parameter that holds the SHA-256 of `weights.safetensors` in hexadecimal."""
 ROLE_PARAMETER = "pellucid_role"
 """Triton parameter: `classifier`, or `masked` for the graph that expands masks."""
+PRECISION_PARAMETER = "pellucid_precision"
+"""Triton parameter, set when a model is loaded: the arithmetic it runs in, e.g. `bfloat16`."""
 MASKED_SUFFIX = "_masked"
 
 

@@ -23,6 +23,7 @@ from pellucid.embedded.events import Event, Kind, Progress, silent
 _HERE = Path(__file__).parent
 _LOCK = _HERE / "triton_requirements.txt"
 _BACKEND = _HERE / "backend" / "model.py"
+_PRECISION = _HERE / "backend" / "automatic_precision.py"
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _GLIBC = (2, 35)
 
@@ -46,6 +47,15 @@ class TritonEnvironment:
     def backends(self) -> Path:
         """What `--backend-directory` names: Triton's `python` and our `onnxruntime`."""
         return self.root / f"backends-{_digest(_BACKEND.read_bytes())}"
+
+    def automatic_precision(self) -> str:
+        """What OpenVINO computes in on this CPU where it is free to choose, e.g. `bfloat16`.
+
+        Raises:
+            BuildFailed: OpenVINO does not start.
+        """
+        python = str(self.root / "bin" / "python3")
+        return _run([python, "-I", str(_PRECISION)], of="OpenVINO").strip()
 
     def variables(self) -> dict[str, str]:
         """Environment variables for the binary: this process', less what would lead it astray."""
@@ -162,12 +172,13 @@ def _install(root: Path, progress: Progress) -> None:
         _run([python, "-m", "pip", "install", "--quiet", "--no-deps", requirement], of=name)
 
 
-def _run(command: list[str], of: str = "the environment") -> None:
+def _run(command: list[str], of: str = "the environment") -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
         reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1])
-        raise BuildFailed(f"installing {of} failed: {reason}")
+        raise BuildFailed(f"setting up {of} failed: {reason}")
+    return done.stdout
 
 
 def _assemble(environment: TritonEnvironment) -> None:

@@ -1,13 +1,17 @@
-"""The models of a running system: built, loaded, and followed while their folders change."""
+"""The models of a running Triton: loaded, and followed while their folders change."""
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pellucid.cards import MASKED_SUFFIX
-from pellucid.embedded.errors import BuildFailed
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import model_config_pb2
+
+from pellucid.cards import CARD_PARAMETER, MASKED_SUFFIX, PRECISION_PARAMETER, Card
+from pellucid.embedded.building import build_models
 from pellucid.embedded.events import Event, Kind, Progress
 from pellucid.embedded.probes import load_model, unload_model
 
@@ -20,56 +24,90 @@ Stamps = Mapping[str, tuple[tuple[int, int], ...]]
 """Size and time of a folder's files, by folder name."""
 
 
-async def build_models(repository: Path, progress: Progress) -> None:
-    """Build every graph and configuration that is missing or stale.
+@dataclass(frozen=True)
+class Models:
+    """The models of one repository in one Triton."""
 
-    It happens in a process of its own: the frameworks are large and the supervisor lives long. A
-    model that cannot be built is a warning: the others run.
+    repository: Path
+    url: str
+    """`host:port` of Triton's gRPC."""
+    automatic: str
+    """Precision of models that leave the choice to the engine."""
+    progress: Progress
 
-    Raises:
-        BuildFailed: the builder itself did not work.
+    async def load_all(self) -> None:
+        """Load every complete folder; one that does not load is a warning."""
+        names = complete_models(self.repository)
+        turns = asyncio.Semaphore(_LOADS_AT_ONCE)
+        loaded: list[str] = []
+
+        async def load(name: str) -> None:
+            async with turns:
+                reason = await self._load(name)
+            if reason is None:
+                loaded.append(name)
+                self._say(Kind.PROGRESS, f"loaded {name}", len(loaded), len(names))
+
+        self._say(Kind.STEP, f"loading {len(names)} models", 0, len(names))
+        await asyncio.gather(*(load(name) for name in names))
+        summary = f"{len(loaded)} of {len(names)} models loaded"
+        self._say(Kind.DONE, summary, len(loaded), len(names))
+
+    async def follow(self) -> None:
+        """Load folders that appear or change, unload those that go; never returns.
+
+        A folder is touched only when nothing in it has changed between two looks, so that a copy
+        in progress is left alone.
+        """
+        known = before = await asyncio.to_thread(_stamps, self.repository)
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            now = await asyncio.to_thread(_stamps, self.repository)
+            settled, before = now == before, now
+            if settled and now != known:
+                known = before = await self._catch_up(known, now)
+
+    async def _catch_up(self, known: Stamps, now: Stamps) -> Stamps:
+        if any(now[name] != known.get(name) for name in now):
+            await build_models(self.repository, self.progress)
+            now = await asyncio.to_thread(_stamps, self.repository)
+        for name in sorted(set(known) - set(now)):
+            await asyncio.to_thread(unload_model, self.url, name)
+            self._say(Kind.DONE, f"unloaded {name}")
+        for name in complete_models(self.repository):
+            if now.get(name) != known.get(name) and await self._load(name) is None:
+                self._say(Kind.DONE, f"loaded {name}")
+        return now
+
+    async def _load(self, name: str) -> str | None:
+        try:
+            config = _loaded_config(self.repository / name, self.automatic)
+            reason = await asyncio.to_thread(load_model, self.url, name, config)
+        except (OSError, ValueError) as error:
+            reason = f"its configuration cannot be read: {error}"
+        if reason is not None:
+            self._say(Kind.WARNING, f"{name} did not load: {reason}")
+        return reason
+
+    def _say(self, kind: Kind, message: str, done: int = 0, total: int = 0) -> None:
+        self.progress(Event(kind, "models", message, done, total))
+
+
+def _loaded_config(folder: Path, automatic: str) -> str:
+    """A folder's configuration as JSON, with the precision that the model will run in.
+
+    Python-based backends of this Triton cannot tell it with their answers, and a file that says it
+    would be wrong on another machine.
     """
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pellucid.export", str(repository)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    config: Any = text_format.Parse(
+        (folder / "config.pbtxt").read_text(encoding="utf-8"), model_config_pb2.ModelConfig()
     )
-    errors = asyncio.create_task(_read(process.stderr))
-    try:
-        assert process.stdout is not None
-        while line := await process.stdout.readline():
-            _tell(line.decode().rstrip("\n").split("\t"), progress)
-        status = await process.wait()
-        words = await errors
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        errors.cancel()
-    if status not in (0, 1):
-        last = (words.strip().splitlines() or ["no output"])[-1]
-        raise BuildFailed(f"building models ended with status {status}: {last}")
-
-
-async def load_models(repository: Path, url: str, progress: Progress) -> None:
-    """Load every complete folder of a repository; one that does not load is a warning."""
-    names = complete_models(repository)
-    turns = asyncio.Semaphore(_LOADS_AT_ONCE)
-    loaded: list[str] = []
-
-    async def load(name: str) -> None:
-        async with turns:
-            reason = await asyncio.to_thread(load_model, url, name)
-        if reason is None:
-            loaded.append(name)
-            progress(Event(Kind.PROGRESS, "models", f"loaded {name}", len(loaded), len(names)))
-        else:
-            progress(Event(Kind.WARNING, "models", f"{name} did not load: {reason}"))
-
-    progress(Event(Kind.STEP, "models", f"loading {len(names)} models", 0, len(names)))
-    await asyncio.gather(*(load(name) for name in names))
-    summary = f"{len(loaded)} of {len(names)} models loaded"
-    progress(Event(Kind.DONE, "models", summary, len(loaded), len(names)))
+    if CARD_PARAMETER in config.parameters:
+        card = Card.from_json(config.parameters[CARD_PARAMETER].string_value)
+        accelerators = config.optimization.execution_accelerators.cpu_execution_accelerator
+        free = card.precision == "auto" and any(a.name == "openvino" for a in accelerators)
+        config.parameters[PRECISION_PARAMETER].string_value = automatic if free else "float32"
+    return str(json_format.MessageToJson(config, preserving_proto_field_name=True))
 
 
 def complete_models(repository: Path) -> list[str]:
@@ -84,34 +122,6 @@ def complete_models(repository: Path) -> list[str]:
 def _is_orphan(folder: Path) -> bool:
     name = folder.name.removesuffix(MASKED_SUFFIX)
     return name != folder.name and not folder.with_name(name).is_dir()
-
-
-async def follow_models(repository: Path, url: str, progress: Progress) -> None:
-    """Load folders that appear or change, unload those that go; never returns.
-
-    A folder is touched only when nothing in it has changed between two looks, so that a copy in
-    progress is left alone.
-    """
-    known = await asyncio.to_thread(_stamps, repository)
-    before = known
-    while True:
-        await asyncio.sleep(_WATCH_S)
-        now = await asyncio.to_thread(_stamps, repository)
-        settled, before = now == before, now
-        if now == known or not settled:
-            continue
-        if any(now[name] != known.get(name) for name in now):
-            await build_models(repository, progress)
-            now = before = await asyncio.to_thread(_stamps, repository)
-        for name in sorted(set(known) - set(now)):
-            await asyncio.to_thread(unload_model, url, name)
-            progress(Event(Kind.DONE, "models", f"unloaded {name}"))
-        ready = set(complete_models(repository))
-        for name in sorted(name for name in ready & set(now) if now[name] != known.get(name)):
-            reason = await asyncio.to_thread(load_model, url, name)
-            message = f"{name} did not load: {reason}" if reason else f"loaded {name}"
-            progress(Event(Kind.WARNING if reason else Kind.DONE, "models", message))
-        known = now
 
 
 def _stamps(repository: Path) -> Stamps:
@@ -129,19 +139,3 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return facts.st_size, facts.st_mtime_ns
-
-
-async def _read(stream: asyncio.StreamReader | None) -> str:
-    return "" if stream is None else (await stream.read()).decode(errors="replace")
-
-
-def _tell(words: list[str], progress: Progress) -> None:
-    match words:
-        case ["building", name]:
-            progress(Event(Kind.STEP, "models", f"building {name}"))
-        case ["built", name]:
-            progress(Event(Kind.DONE, "models", f"built {name}"))
-        case ["failed", name, reason]:
-            progress(Event(Kind.WARNING, "models", f"{name} was not built: {reason}"))
-        case _:
-            pass

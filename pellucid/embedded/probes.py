@@ -59,13 +59,23 @@ def model_states(url: str, timeout_s: float = _TIMEOUT_S) -> tuple[ModelState, .
     return tuple(sorted(found, key=lambda model: model.name))
 
 
-def load_model(url: str, name: str, timeout_s: float = _LOAD_TIMEOUT_S) -> str | None:
+def load_model(
+    url: str, name: str, config: str = "", timeout_s: float = _LOAD_TIMEOUT_S
+) -> str | None:
     """Load one model.
+
+    Args:
+        url: `host:port` of Triton.
+        name: of the model.
+        config: configuration as JSON, instead of the one in its folder.
+        timeout_s: longest wait.
 
     Returns:
         None, or why it did not load.
     """
     request = service_pb2.RepositoryModelLoadRequest(model_name=name)
+    if config:
+        request.parameters["config"].string_param = config
     with grpc.insecure_channel(url, _options()) as channel:
         try:
             service_pb2_grpc.GRPCInferenceServiceStub(channel).RepositoryModelLoad(

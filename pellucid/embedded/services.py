@@ -87,7 +87,8 @@ def _plan_triton(
         "--model-control-mode=explicit",
         # Configurations are complete; completing them would start one more stub a model.
         "--disable-auto-complete-config",
-        "--strict-readiness=true",
+        # One model that does not load must not make the others look dead.
+        "--strict-readiness=false",
         f"--grpc-address={settings.host}",
         f"--grpc-port={ports['triton']}",
         f"--http-address={settings.host}",

@@ -9,10 +9,11 @@ from typing import Any
 
 import psutil
 
+from pellucid.embedded.building import build_models
 from pellucid.embedded.environment import TritonEnvironment, build_environment
 from pellucid.embedded.errors import EmbeddedError, ServiceFailed
 from pellucid.embedded.events import Event, Kind, Progress, written
-from pellucid.embedded.models import build_models, follow_models, load_models
+from pellucid.embedded.models import Models
 from pellucid.embedded.ports import resolve_ports
 from pellucid.embedded.service import Service
 from pellucid.embedded.services import ServicePlan, plan_services, wanted_ports
@@ -29,6 +30,8 @@ class Supervisor:
         self._folder = StateFolder(settings.state_dir)
         self._progress = written(self._folder.events, progress)
         self._services: list[Service] = []
+        self._models: Models | None = None
+        self._automatic = ""
         self._ready = False
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
@@ -80,6 +83,8 @@ class Supervisor:
         environment = await self._build()
         plans = plan_services(self._settings, environment, ports)
         self._services = [self._service(plan) for plan in plans]
+        if environment is not None:
+            self._serve_models()
         for service in self._services:
             service.keep()
         try:
@@ -99,30 +104,35 @@ class Supervisor:
             raise EmbeddedError(f"there is no model repository at {settings.repository.absolute()}")
         if "triton" not in settings.services:
             return None
-        building = asyncio.to_thread(build_environment, settings.cache, self._progress)
         if not settings.build_models:
-            return await building
+            return await self._environment()
         models = build_models(settings.repository, self._progress)
-        environment, _ = await asyncio.gather(building, models)
+        environment, _ = await asyncio.gather(self._environment(), models)
+        return environment
+
+    async def _environment(self) -> TritonEnvironment:
+        cache = self._settings.cache
+        environment = await asyncio.to_thread(build_environment, cache, self._progress)
+        self._automatic = await asyncio.to_thread(environment.automatic_precision)
         return environment
 
     def _service(self, plan: ServicePlan) -> Service:
         log = self._folder.logs / f"{plan.name}.log"
-        service = Service(plan, log, self._progress, self._write)
-        if plan.name == "triton":
-            repository = self._settings.repository
-            service.on_healthy = lambda: load_models(repository, plan.url, self._progress)
-        return service
+        return Service(plan, log, self._progress, self._write)
+
+    def _serve_models(self) -> None:
+        triton = next(s for s in self._services if s.plan.name == "triton")
+        repository = self._settings.repository
+        self._models = Models(repository, triton.plan.url, self._automatic, self._progress)
+        triton.on_healthy = self._models.load_all
 
     async def _follow(self, stop: asyncio.Event) -> None:
-        triton = next((s for s in self._services if s.plan.name == "triton"), None)
-        if triton is None or not self._settings.watch:
+        if self._models is None or not self._settings.watch:
             await stop.wait()
             return
         while not stop.is_set():
-            following = follow_models(self._settings.repository, triton.plan.url, self._progress)
             try:
-                await _unless(stop, following)
+                await _unless(stop, self._models.follow())
             except (EmbeddedError, OSError) as error:
                 self._say(Kind.WARNING, f"following the models failed: {error}")
                 await asyncio.sleep(1)

@@ -21,6 +21,7 @@ from pellucid.cards import (
     CARD_PARAMETER,
     DIGEST_PARAMETER,
     MASKED_SUFFIX,
+    PRECISION_PARAMETER,
     ROLE_PARAMETER,
     Card,
 )
@@ -39,8 +40,8 @@ from pellucid.tensors import FloatArray
 
 log = structlog.get_logger(__name__)
 
-PRECISION_PARAMETER: Final = "precision"
-"""Response parameter in which our backend says which arithmetic it used."""
+ANSWERED_PRECISION: Final = "precision"
+"""Response parameter in which a backend may say which arithmetic it used."""
 UNKNOWN_PRECISION: Final = "unknown"
 MAX_BATCH: Final = 16
 """Inputs in one call; what the classifiers' configurations allow."""
@@ -68,6 +69,8 @@ class ServedModel:
     state: State
     masked: bool
     """Whether the graph that expands masks is served next to it."""
+    precision: str = "unknown"
+    """Arithmetic that the model runs in, as far as its configuration tells."""
 
 
 class TritonModels:
@@ -164,9 +167,7 @@ class TritonModels:
             except InferenceServerException as error:
                 raise translate(error, model.card.name) from error
             parts.append(np.asarray(result.as_numpy("logits"), dtype=np.float32))
-            precision = precision_of(result.get_response())
-            if precision == UNKNOWN_PRECISION and model.card.precision == "float32":
-                precision = "float32"  # it would not have loaded in any other
+            precision = precision_of(result.get_response(), model)
         return np.concatenate(parts), precision
 
     async def _states(self) -> dict[str, State]:
@@ -207,14 +208,18 @@ class TritonModels:
             weights_digest=parameters.get(DIGEST_PARAMETER, ""),
             state=State.READY,
             masked=states.get(name + MASKED_SUFFIX) is State.READY,
+            precision=parameters.get(PRECISION_PARAMETER, UNKNOWN_PRECISION),
         )
 
 
-def precision_of(response: Message) -> str:
-    """Arithmetic that the answer says was used, e.g. `float32`."""
+def precision_of(response: Message, model: ServedModel) -> str:
+    """Arithmetic that was used, e.g. `float32`: what the answer says, else the configuration."""
     assert isinstance(response, service_pb2.ModelInferResponse)
-    said: str = response.parameters[PRECISION_PARAMETER].string_param
-    return said or UNKNOWN_PRECISION
+    said: str = response.parameters[ANSWERED_PRECISION].string_param
+    if said or model.precision != UNKNOWN_PRECISION:
+        return said or model.precision
+    # Our backend does not load a model that asks for float32 in anything else.
+    return "float32" if model.card.precision == "float32" else UNKNOWN_PRECISION
 
 
 def translate(error: InferenceServerException, model: str) -> PellucidError:

@@ -9,7 +9,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from pellucid.cards import CARD_PARAMETER, Card
+from pellucid.cards import CARD_PARAMETER, PRECISION_PARAMETER, Card
 from pellucid.embedded.system import EmbeddedTriton
 from tests.inference import infer, masked_inputs
 from tests.models import LinearModel
@@ -103,3 +103,14 @@ def test_engine_and_precision_of_every_model_are_in_the_metrics(triton: Embedded
         lines = [line for line in answer.read().decode().splitlines() if "engine_info{" in line]
     assert {line.split('model="')[1].split('"')[0] for line in lines} >= set(NAMES) - {"binary"}
     assert all('precision="float32"' in line and 'engine="openvino' in line for line in lines)
+
+
+def test_the_configuration_tells_the_precision_that_the_engine_reports(
+    triton: EmbeddedTriton, known: Mapping[str, LinearModel]
+) -> None:
+    with InferenceServerClient(triton.triton_url) as client:
+        parameters = client.get_model_config("linear").config.parameters
+    with urlopen(triton.service("triton").metrics_url) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if 'model="linear"' in line]
+    said = parameters[PRECISION_PARAMETER].string_value
+    assert any("engine_info{" in line and f'precision="{said}"' in line for line in lines)
