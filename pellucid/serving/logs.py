@@ -2,10 +2,13 @@
 
 import logging
 import sys
+from typing import Final
 
 import structlog
 
 from pellucid.serving import request_id
+
+_OURS: Final = ("pellucid", "gateway", "preprocess_service", "explain_service", "__main__")
 
 
 def _add_request_id(
@@ -17,7 +20,7 @@ def _add_request_id(
 
 
 def configure(service: str, level: str) -> None:
-    """Log as JSON from here on, this project's events and the libraries' alike."""
+    """Log as JSON from here on: this project's events from `level`, the libraries' warnings."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -45,4 +48,7 @@ def configure(service: str, level: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    # Libraries are heard when something is wrong: at lower levels some write what they compute on.
+    root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+    for package in _OURS:
+        logging.getLogger(package).setLevel(level)
