@@ -33,7 +33,7 @@ CHUNK: Final = 4
 THREADS: Final = 2
 """Of one chunk. Fixed: another number of threads gives other last bits."""
 
-_LIBRARIES: Final = {"torch": ("torch", "captum"), "keras": ("tensorflow", "keras")}
+_LIBRARIES: Final = {"torch": ("torch",), "keras": ("tensorflow", "keras")}
 
 
 @dataclass
@@ -151,7 +151,10 @@ class GradientCopies:
         """Versions of the libraries that make the map, by name."""
         architecture = model.card.architecture
         assert architecture is not None
-        return {name: _version(name) for name in _LIBRARIES[architecture.framework]}
+        names = _LIBRARIES[architecture.framework]
+        if names == ("torch",) and method == GradCam.name:
+            names = ("torch", "captum")
+        return {name: _version(name) for name in names}
 
     def _copy(self, model: ServedModel) -> _Copy:
         """What is known of a model's copy; an earlier one of the same name is forgotten."""

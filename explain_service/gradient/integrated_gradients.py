@@ -1,6 +1,7 @@
 """Integrated Gradients (arXiv:1703.01365): gradients averaged from a baseline to the input."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -66,7 +67,7 @@ def integrated_gradients(
         rises: `(T,)`, score of `x` minus score of the baseline.
         steps: points of the quadrature, at least 1.
         channel_axis: axis of `x` that is summed away.
-        tick: stepped after each chunk.
+        tick: stepped after each chunk, and offered what there is by then.
 
     Returns:
         One map for each score, in units of the score.
@@ -77,15 +78,19 @@ def integrated_gradients(
     nodes, weights = _quadrature(steps)
     way = x.astype(np.float64) - baseline
     sums = np.zeros((len(scores), *way.shape))
-    for done in range(0, steps, model.chunk):
-        if done and tick.out_of_time:
-            return _attributions(sums / weights[:done].sum() * way, rises, channel_axis, True)
-        part = slice(done, done + model.chunk)
+    for start in range(0, steps, model.chunk):
+        part = slice(start, start + model.chunk)
         points = baseline + nodes[part].reshape(-1, *[1] * way.ndim) * way
         gradients = model.gradients(points.astype(np.float32), scores).astype(np.float64)
         sums += np.einsum("n,tn...->t...", weights[part], gradients)
         tick.step(gradients.shape[1])
-    return _attributions(sums * way, rises, channel_axis, False)
+        if part.stop >= steps:
+            break
+        so_far = sums / weights[: part.stop].sum() * way
+        if tick.out_of_time:
+            return _attributions(so_far, rises, channel_axis, truncated=True)
+        tick.offer(partial(_attributions, so_far, rises, channel_axis, truncated=False))
+    return _attributions(sums * way, rises, channel_axis, truncated=False)
 
 
 def _attributions(

@@ -1,0 +1,124 @@
+"""One small convolutional network in torch and in Keras, with the same weights, and linear ones."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+from torch import nn
+
+from pellucid.cards import Card
+
+Floats = NDArray[np.float32]
+
+SIZE = (12, 16)
+"""Rows and columns of the input; it has three channels."""
+
+
+class TorchTwin(nn.Module):
+    """`conv -> relu -> pool -> conv (`features`) -> relu -> mean -> dense`, over CHW."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1)
+        self.pool = nn.AvgPool2d(2)
+        self.features = nn.Conv2d(6, 8, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.head = nn.Linear(8, outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(torch.relu(self.first(x)))
+        return self.head(self.relu(self.features(x)).mean(dim=(2, 3)))
+
+
+def torch_twin(*, outputs: int = 3) -> nn.Module:
+    torch.manual_seed(7)
+    module = TorchTwin(outputs)
+    with torch.no_grad():
+        module.first.weight.mul_(3)
+        module.features.weight.mul_(4)
+        module.head.weight.mul_(3)
+    return module
+
+
+def keras_twin(*, outputs: int = 3) -> keras.Model:
+    source = torch_twin(outputs=outputs)
+    inputs = keras.Input((*SIZE, 3), name="input")
+    x = keras.layers.Conv2D(6, 3, padding="same", name="first")(inputs)
+    x = keras.layers.AveragePooling2D(2, name="pool")(keras.layers.ReLU(name="relu1")(x))
+    x = keras.layers.Conv2D(8, 3, padding="same", name="features")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="mean")(keras.layers.ReLU(name="relu2")(x))
+    model = keras.Model(inputs, keras.layers.Dense(outputs, name="head")(x))
+    for name in ("first", "features"):
+        kernel, bias = source.get_submodule(name).parameters()
+        kernel = kernel.detach().numpy().transpose(2, 3, 1, 0)
+        model.get_layer(name).set_weights([kernel, bias.detach().numpy()])
+    kernel, bias = (value.detach().numpy() for value in source.get_submodule("head").parameters())
+    model.get_layer("head").set_weights([kernel.T, bias])
+    return model
+
+
+def torch_linear(weights: Floats, bias: Floats) -> nn.Module:
+    """`sum(weights * input) + bias`, with weights `(K', *shape)`."""
+    layer = nn.Linear(weights[0].size, len(weights))
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weights.reshape(len(weights), -1)))
+        layer.bias.copy_(torch.from_numpy(bias))
+    return nn.Sequential(nn.Flatten(), layer)
+
+
+def keras_linear(weights: Floats, bias: Floats) -> keras.Model:
+    """The same in Keras."""
+    inputs = keras.Input(weights.shape[1:], name="input")
+    dense = keras.layers.Dense(len(weights))
+    model = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+    dense.set_weights([weights.reshape(len(weights), -1).T, bias])
+    return model
+
+
+BUILDERS = {
+    "torch_twin": ("torch", "tests.twins"),
+    "keras_twin": ("keras", "tests.twins"),
+}
+"""To be put into `pellucid.architectures.BUILDERS`."""
+
+
+def twin_card(framework: str, **changes: Any) -> Card:
+    """Three labels over a small colour picture; `changes` go into the card."""
+    torch_like = framework == "torch"
+    facts: dict[str, Any] = {
+        "name": f"{framework}_twin",
+        "version": "1",
+        "title": framework,
+        "description": "A twin of the other framework.",
+        "modality": "photo",
+        "labels": ["a", "b", "c"],
+        "output": {"activation": "softmax"},
+        "preprocess": {
+            "kind": "image",
+            "height": SIZE[0],
+            "width": SIZE[1],
+            "channels": 3,
+            "layout": "CHW" if torch_like else "HWC",
+            "mean": [0.5, 0.5, 0.5],
+            "std": [0.25, 0.25, 0.25],
+        },
+        "architecture": {
+            "framework": framework,
+            "builder": f"{framework}_twin",
+            "grad_cam_layers": ["features", "first"],
+        },
+    }
+    return Card.model_validate(facts | changes)
+
+
+def write_folder(repository: Path, card: Card) -> Path:
+    """`card.yaml` of a model, and the folder of its version."""
+    version = repository / card.name / "1"
+    version.mkdir(parents=True)
+    text = yaml.safe_dump(card.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
+    (repository / card.name / "card.yaml").write_text(text, encoding="utf-8")
+    return version
