@@ -66,6 +66,21 @@ class AsyncClient:
         budget = self._flows.budget(deadline, request_id)
         return await self._drive(self._flows.capabilities(media_type, budget))
 
+    async def choose_model(
+        self,
+        content: Source,
+        *,
+        deadline: float | None = None,
+        request_id: str | None = None,
+    ) -> str:
+        """Name of the one model that accepts a file.
+
+        Raises:
+            InvalidArgument: several models accept it, or none.
+        """
+        budget = self._flows.budget(deadline, request_id)
+        return await self._drive(self._flows.choose_model(content, budget))
+
     async def classify(
         self,
         content: Source,

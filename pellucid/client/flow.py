@@ -125,6 +125,10 @@ class Flows:
         content, model = yield from self._prepare(source, model, budget)
         return Call("Explain", question.explain_request(model, content), budget)
 
+    def choose_model(self, source: Source, budget: Budget) -> Flow[str]:
+        """Find the one model that accepts a file."""
+        return (yield from self._choose(read(source), budget))
+
     def _prepare(
         self, source: Source, model: str | None, budget: Budget
     ) -> Flow[tuple[bytes, str]]:

@@ -80,6 +80,21 @@ class Client:
         budget = self._flows.budget(deadline, request_id)
         return self._drive(self._flows.capabilities(media_type, budget))
 
+    def choose_model(
+        self,
+        content: Source,
+        *,
+        deadline: float | None = None,
+        request_id: str | None = None,
+    ) -> str:
+        """Name of the one model that accepts a file.
+
+        Raises:
+            InvalidArgument: several models accept it, or none.
+        """
+        budget = self._flows.budget(deadline, request_id)
+        return self._drive(self._flows.choose_model(content, budget))
+
     def classify(
         self,
         content: Source,

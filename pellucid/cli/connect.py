@@ -1,0 +1,61 @@
+"""Finds the server and opens a client."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from pellucid.cli.exits import reported
+from pellucid.cli.options import DEFAULT_STATE_DIR
+
+if TYPE_CHECKING:
+    from pellucid.client import Client
+
+_START = "no system answers here: start one with `pellucid up --detach`, or give --url"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where to connect, as the options say it."""
+
+    url: str | None
+    tls: bool
+    ca: Path | None
+    certificate: Path | None
+    key: Path | None
+
+    @contextmanager
+    def client(self, *, as_json: bool) -> Iterator["Client"]:
+        """A client whose errors end the command with words and an exit code."""
+        from pellucid.client import Client, Tls  # gRPC takes a moment to load
+
+        if (self.certificate is None) != (self.key is None):
+            raise typer.BadParameter("--cert and --key go together")
+        encrypted = self.tls or self.ca is not None or self.certificate is not None
+        tls = Tls(ca=self.ca, certificate=self.certificate, key=self.key) if encrypted else None
+        local = None if self.url else running_url()
+        hint = "" if self.url else _START
+        with (
+            reported(as_json=as_json, hint=hint),
+            Client(self.url or local or "localhost:50050", tls=tls) as client,
+        ):
+            yield client
+
+
+def running_url(state_dir: Path | None = None) -> str | None:
+    """Address of the gateway of the system that runs here; None where none does."""
+    folder = state_dir or Path(os.environ.get("PELLUCID_STATE_DIR", DEFAULT_STATE_DIR))
+    try:
+        record = json.loads((folder / "state.json").read_bytes())
+        if not Path(f"/proc/{int(record['pid'])}").exists():
+            return None
+        services = {service["name"]: service["url"] for service in record["services"]}
+        url = services.get("gateway")
+        return str(url) if url else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,118 @@
+"""What is typed on the command line, to what the client takes."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, get_args, get_type_hints
+
+import typer
+
+from pellucid.client.questions import (
+    METHODS,
+    SEGMENTATIONS,
+    AboveThreshold,
+    Grid,
+    Index,
+    Label,
+    Method,
+    Quickshift,
+    Segmentation,
+    Slic,
+    Target,
+    TopK,
+)
+
+
+def parse_methods(text: str, available: Sequence[str], parameters: Sequence[str]) -> list[Method]:
+    """`lime,grad_cam` or `all`, with `lime.samples=500`, to methods.
+
+    Args:
+        text: names, separated by commas, or `all`.
+        available: what `all` stands for.
+        parameters: each `METHOD.NAME=VALUE`.
+
+    Raises:
+        typer.BadParameter: a name or a value is wrong; the message says what is right.
+    """
+    wanted = list(available) if text == "all" else [part.strip() for part in text.split(",")]
+    for name in wanted:
+        if name not in METHODS:
+            raise typer.BadParameter(f"no method {name!r}; choose from: all, {', '.join(METHODS)}")
+    values: dict[str, dict[str, Any]] = {name: {} for name in wanted}
+    for parameter in parameters:
+        method, name, value = _parameter(parameter, wanted)
+        values[method][name] = value
+    return [METHODS[name](**given) for name, given in values.items()]
+
+
+def parse_target(text: str) -> Target:
+    """`fake`, `label:fake`, `#1`, `top:2` or `threshold` to a target.
+
+    Raises:
+        typer.BadParameter: a number is missing.
+    """
+    if text == "threshold":
+        return AboveThreshold()
+    kind, colon, rest = text.partition(":")
+    if colon and kind == "label":
+        return Label(rest)
+    if colon and kind == "top":
+        return TopK(_number(rest, int, text))
+    if text.startswith("#"):
+        return Index(_number(text[1:], int, text))
+    return Label(text)
+
+
+def parse_segmentation(text: str) -> Segmentation:
+    """`slic:60`, `grid:8x16`, `quickshift:4`, or any with `name=value,...`.
+
+    Raises:
+        typer.BadParameter: a name or a value is wrong.
+    """
+    name, _, rest = text.partition(":")
+    kind = SEGMENTATIONS.get(name)
+    if kind is None:
+        names = ", ".join(SEGMENTATIONS)
+        raise typer.BadParameter(f"no segmentation {name!r}; choose from: {names}")
+    if "=" in rest:
+        given = dict(_assignment(kind, pair) for pair in rest.split(","))
+        return kind(**given)
+    if not rest:
+        return kind()
+    if kind is Slic:
+        return Slic(segments=_number(rest, int, text))
+    if kind is Quickshift:
+        return Quickshift(kernel_size=_number(rest, float, text))
+    rows, _, columns = rest.partition("x")
+    return Grid(rows=_number(rows, int, text), columns=_number(columns, int, text))
+
+
+def _parameter(text: str, wanted: Sequence[str]) -> tuple[str, str, Any]:
+    method, dot, rest = text.partition(".")
+    if not dot or method not in METHODS:
+        raise typer.BadParameter(f"{text!r} is not METHOD.NAME=VALUE, e.g. lime.samples=500")
+    if method not in wanted:
+        raise typer.BadParameter(f"{text!r}: {method} is not among the methods asked for")
+    return method, *_assignment(METHODS[method], rest)
+
+
+def _assignment(kind: Any, text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    known = [field.name for field in fields(kind)]
+    if not equals or name not in known:
+        raise typer.BadParameter(f"{text!r}: {kind.name} takes {', '.join(known)}")
+    plain = get_args(get_type_hints(kind)[name])[0]
+    return name, _boolean(value) if plain is bool else _number(value, plain, text)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise typer.BadParameter(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+def _number(text: str, kind: Any, whole: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        noun = "a whole number" if kind is int else "a number"
+        raise typer.BadParameter(f"{whole!r}: {text!r} is not {noun}") from None

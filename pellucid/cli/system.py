@@ -1,0 +1,121 @@
+"""`pellucid up`, `down`, `status` and `logs`: the whole system on this machine."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pellucid.cli import options
+from pellucid.cli.exits import Exit, fail
+
+if TYPE_CHECKING:
+    from pellucid.embedded.status import SystemStatus
+
+_INSTALL = "pip install pellucid[embedded]"
+
+
+def up(
+    state_dir: options.StateDir = options.DEFAULT_STATE_DIR,
+    repository: Annotated[
+        Path, typer.Option(help="Triton's model repository.", file_okay=False)
+    ] = Path("triton_repo"),
+    host: Annotated[str, typer.Option(help="Address that every service listens on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port of the gateway; 0 picks a free one.", min=0, max=65_535)
+    ] = 50050,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when everything is healthy.")
+    ] = False,
+) -> None:
+    """Build what is missing and run the whole system, until Ctrl-C or `pellucid down`."""
+    from pellucid.cli.events import Following
+
+    with embedded() as control, Following() as progress:
+        from pellucid.embedded.settings import SystemSettings
+
+        settings = SystemSettings(
+            repository=repository, state_dir=state_dir, host=host, gateway_port=port
+        )
+        control.up(settings, detach=detach, progress=progress)
+
+
+def down(state_dir: options.StateDir = options.DEFAULT_STATE_DIR) -> None:
+    """Stop the system that runs here."""
+    from pellucid.cli.events import Following
+
+    with embedded() as control, Following() as progress:
+        stopped = control.down(state_dir, progress=progress)
+    if not stopped:
+        typer.echo(f"nothing runs with the state folder {state_dir}", err=True)
+
+
+def status(
+    state_dir: options.StateDir = options.DEFAULT_STATE_DIR, as_json: options.Json = False
+) -> None:
+    """Say how the system is; the exit code is 5 unless every service is healthy."""
+    with embedded() as control:
+        found = control.status(state_dir)
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(mode="json"), indent=2))
+    else:
+        _show(found)
+    if found.state != "ready":
+        raise typer.Exit(Exit.UNAVAILABLE)
+
+
+def logs(
+    service: Annotated[
+        str | None,
+        typer.Argument(help="triton, preprocess, explain, gateway or supervisor; by default all."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on for ever.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="Last lines of each.", min=0)] = 50,
+    state_dir: options.StateDir = options.DEFAULT_STATE_DIR,
+) -> None:
+    """Print the logs of the system's services."""
+    with embedded() as control:
+        for line in control.logs(state_dir, service, follow=follow, lines=lines):
+            typer.echo(line)
+
+
+@contextmanager
+def embedded() -> Iterator[Any]:
+    """The embedded system's controls; its errors end the command.
+
+    The base install has none of this: it is loaded only here.
+    """
+    try:
+        import tritonclient  # noqa: F401
+
+        from pellucid.embedded import control
+        from pellucid.embedded.errors import EmbeddedError
+    except ModuleNotFoundError as error:
+        raise fail(f"{error.name} is not installed", _INSTALL) from None
+    try:
+        yield control
+    except EmbeddedError as error:
+        raise fail(str(error)) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _show(found: "SystemStatus") -> None:
+    from rich.markup import escape
+
+    from pellucid.cli.tables import answers, simple_table, size
+
+    answers.print(f"[bold]{found.state.value}[/]  [dim]{escape(str(found.state_dir))}[/]")
+    if found.services:
+        table = simple_table("service", "state", "address", "process", "memory", "restarts")
+        for service in found.services:
+            record = service.record
+            state = "[green]healthy[/]" if service.healthy else f"[yellow]{record.state.value}[/]"
+            memory = size(service.memory_bytes)
+            process = str(record.pid) if service.running else "none"
+            table.add_row(record.name, state, record.url, process, memory, str(record.restarts))
+        answers.print(table)
+    for model in found.models:
+        answers.print(f"  {escape(str(model))}", soft_wrap=True)
