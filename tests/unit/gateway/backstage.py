@@ -1,0 +1,172 @@
+"""What stands behind a gateway under test: scripted services, and models without a Triton.
+
+They are here for what the real ones cannot be made to do on demand: to fail, hang, or lie.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pellucid.api.common.v1 import media_pb2
+from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc, explanation_pb2
+from pellucid.api.preprocess.v1 import preprocess_pb2, preprocess_pb2_grpc
+from pellucid.cards import Card
+from pellucid.errors import UnknownModel
+from pellucid.serving.triton import ServedModel, State
+from pellucid.tensors import FloatArray, digest, encode
+
+LABELS = ("dark", "grey", "bright")
+
+
+def card(name: str = "shade", **more: Any) -> Card:
+    """Three labels over a picture of one row, whose three values are its logits."""
+    return Card.model_validate(
+        {
+            "name": name,
+            "version": "1",
+            "title": "Shade",
+            "description": "",
+            "modality": "photo",
+            "labels": LABELS,
+            "output": {"activation": "softmax"},
+            "preprocess": {
+                "kind": "image",
+                "height": 1,
+                "width": 3,
+                "channels": 1,
+                "layout": "CHW",
+                "mean": [0],
+                "std": [1],
+            },
+            **more,
+        }
+    )
+
+
+def served(name: str = "shade", **more: Any) -> ServedModel:
+    return ServedModel(card(name, **more), "1", "abc", State.READY, masked=True)
+
+
+class Models:
+    """Answers with each input's own values."""
+
+    def __init__(self, *models: ServedModel) -> None:
+        self.models = {model.card.name: model for model in models}
+        self.inferred = 0
+
+    async def list(self) -> list[ServedModel]:
+        return list(self.models.values())
+
+    async def get(self, name: str) -> ServedModel:
+        if name not in self.models:
+            names = ", ".join(self.models)
+            raise UnknownModel("no such model", field="model", remedy=f"choose one of: {names}")
+        return self.models[name]
+
+    async def infer(
+        self, model: ServedModel, inputs: FloatArray, deadline: Any
+    ) -> tuple[FloatArray, str]:
+        self.inferred += 1
+        return inputs.reshape(len(inputs), 3), "float32"
+
+
+class Preprocess(preprocess_pb2_grpc.PreprocessServiceServicer):
+    """Makes `windows` of any file."""
+
+    def __init__(self) -> None:
+        self.windows: Sequence[Sequence[float]] = [(0, 1, 2)]
+        self.fails: Exception | None = None
+        self.calls: list[preprocess_pb2.PreprocessRequest] = []
+        self.seconds_left: float | None = None
+        self.metadata: dict[str, Any] = {}
+
+    async def Preprocess(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.calls.append(request)
+        self.seconds_left = context.time_remaining()
+        self.metadata = dict(context.invocation_metadata())
+        if self.fails:
+            raise self.fails
+        windows = []
+        for place, values in enumerate(self.windows):
+            array = np.array(values, np.float32).reshape(1, 1, 3)
+            windows.append(
+                media_pb2.Window(tensor=encode(array), digest=digest(array), start_seconds=place)
+            )
+        facts = media_pb2.MediaFacts(media_type="image/png")
+        return preprocess_pb2.PreprocessResponse(windows=windows, facts=facts)
+
+    async def GetLimits(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return preprocess_pb2.GetLimitsResponse(
+            max_content_bytes=2_000,
+            max_pixels=9,
+            max_audio_seconds=8,
+            image_media_types=["image/png"],
+            audio_media_types=["audio/wav"],
+        )
+
+
+class Explain(explain_pb2_grpc.ExplainServiceServicer):
+    """Has two methods, one of them available, and explains by telling what it was asked."""
+
+    def __init__(self) -> None:
+        self.knows = ["shade"]
+        self.fails_plan: Exception | None = None
+        self.lies_about_input = False
+        self.hangs = False
+        self.asked: list[explain_pb2.ExplainRequest] = []
+        self.planned: list[explain_pb2.PlanRequest] = []
+        self.seconds_left: float | None = None
+        self.metadata: dict[str, Any] = {}
+        self.started = asyncio.Event()
+        self.let_go = asyncio.Event()
+        self.seconds: float | None = 0.5
+
+    async def ListMethods(self, request: Any, context: Any) -> Any:  # noqa: N802
+        methods = [
+            explain_pb2.MethodCapability(method="lime", available=True),
+            explain_pb2.MethodCapability(
+                method="grad_cam", available=False, unavailable_reason="no copy"
+            ),
+        ]
+        parity = explain_pb2.Parity(probes=3, passed=True)
+        names = [request.model] if request.model else self.knows
+        models = [explain_pb2.ModelMethods(model=n, methods=methods, parity=parity) for n in names]
+        return explain_pb2.ListMethodsResponse(models=models)
+
+    async def Plan(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.planned.append(request)
+        if self.fails_plan:
+            raise self.fails_plan
+        plans = [
+            explain_pb2.MethodPlan(
+                method=method.WhichOneof("method"),
+                model_calls=10,
+                bytes_to_triton=100,
+                seconds=self.seconds,
+            )
+            for method in request.methods
+        ]
+        return explain_pb2.PlanResponse(methods=plans)
+
+    async def Explain(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        self.asked.append(request)
+        self.seconds_left = context.time_remaining()
+        self.metadata = dict(context.invocation_metadata())
+        self.started.set()
+        try:
+            if self.hangs:
+                await asyncio.sleep(60)
+            array = np.frombuffer(request.input.data, np.float32).reshape(1, 1, 3)
+            said = "another" if self.lies_about_input else digest(array)
+            targets = explain_pb2.ResolvedTargets(input_digest=said)
+            yield explain_pb2.ExplainResponse(targets=targets)
+            progress = explanation_pb2.Progress(method="lime")
+            yield explain_pb2.ExplainResponse(progress=progress)
+            explanation = explanation_pb2.Explanation(method="lime")
+            yield explain_pb2.ExplainResponse(partial=explanation)
+            yield explain_pb2.ExplainResponse(explanation=explanation)
+            yield explain_pb2.ExplainResponse(comparison=explanation_pb2.Comparison())
+        finally:
+            self.let_go.set()

@@ -1,0 +1,142 @@
+"""Classify: what is checked, in which order, and what comes back."""
+
+from typing import Any
+
+import grpc
+import pytest
+
+from pellucid.api.gateway.v1.gateway_pb2 import ClassifyRequest
+from pellucid.errors import (
+    BackendUnavailable,
+    DeadlineTooShort,
+    InvalidArgument,
+    MediaLimitExceeded,
+    ModelNotReady,
+    UnknownModel,
+    UnreadableMedia,
+)
+from tests.unit.gateway.backstage import LABELS, served
+from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.refusals import refusal
+
+
+async def refused(stage: Stage, **request: Any) -> Any:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stage.stub.Classify(ClassifyRequest(**request))
+    return refusal(caught.value)
+
+
+async def test_scores_come_in_the_cards_order_with_the_way_they_were_made(stage: Stage) -> None:
+    answer = await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
+    prediction = answer.prediction
+    assert [score.label for score in prediction.scores] == list(LABELS)
+    assert [score.logit for score in prediction.scores] == [0, 1, 2]
+    assert sum(score.score for score in prediction.scores) == pytest.approx(1)
+    assert prediction.top_label == "bright"
+    assert (prediction.model_version, prediction.precision) == ("1", "float32")
+    assert prediction.facts.media_type == "image/png"
+    assert len(prediction.windows[0].input_digest) == 64
+
+
+async def test_the_overall_score_is_the_mean_of_the_windows(stage: Stage) -> None:
+    stage.preprocess.windows = [(0, 0, 9), (0, 9, 0), (0, 0, 9)]
+    answer = await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
+    prediction = answer.prediction
+    assert [window.start_seconds for window in prediction.windows] == [0, 1, 2]
+    for place in range(3):
+        scores = [window.scores[place].score for window in prediction.windows]
+        assert prediction.scores[place].score == pytest.approx(sum(scores) / 3)
+    assert prediction.scores[2].logit == pytest.approx(6)
+    assert stage.models.inferred == 1
+
+
+async def test_only_labels_with_a_threshold_are_above_or_below_it(stage: Stage) -> None:
+    model = served(thresholds={"bright": 0.9, "dark": 0.01})
+    stage.models.models["shade"] = model
+    answer = await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
+    said = [
+        score.above_threshold if score.HasField("above_threshold") else None
+        for score in answer.prediction.scores
+    ]
+    assert said == [True, None, False]
+
+
+async def test_an_empty_file_is_unreadable(stage: Stage) -> None:
+    error = await refused(stage, model="shade")
+    assert (type(error), error.field) == (UnreadableMedia, "content")
+    assert error.remedy
+    assert stage.preprocess.calls == []
+
+
+async def test_a_file_that_is_too_large_is_refused_by_the_name_of_the_limit(stage: Stage) -> None:
+    error = await refused(stage, model="shade", content=bytes(1_025))
+    assert (type(error), error.field) == (MediaLimitExceeded, "content")
+    assert error.metadata == {"limit": "max_content_bytes", "maximum": "1024", "actual": "1025"}
+    assert stage.preprocess.calls == []
+
+
+@pytest.mark.parametrize(("name", "kind"), [("", InvalidArgument), ("nope", UnknownModel)])
+async def test_a_model_that_is_not_there_is_answered_with_those_that_are(
+    stage: Stage, name: str, kind: type
+) -> None:
+    error = await refused(stage, model=name, content=b"file")
+    assert (type(error), error.field) == (kind, "model")
+    assert "shade" in error.remedy
+    assert stage.preprocess.calls == []
+
+
+async def test_what_the_preprocess_service_refuses_is_passed_on(stage: Stage) -> None:
+    stage.preprocess.fails = UnreadableMedia("cut off", field="content", remedy="send all of it")
+    error = await refused(stage, model="shade", content=b"file")
+    assert vars(error) == vars(stage.preprocess.fails)
+
+
+async def test_a_contract_that_cannot_be_met_is_the_models_fault(stage: Stage) -> None:
+    stage.preprocess.fails = InvalidArgument("too wide", field="contract.image.width", remedy="x")
+    error = await refused(stage, model="shade", content=b"file")
+    assert (type(error), error.field) == (ModelNotReady, "model")
+
+
+async def test_a_model_that_answers_nonsense_is_not_ready(stage: Stage) -> None:
+    stage.preprocess.windows = [(0, float("nan"), 1)]
+    error = await refused(stage, model="shade", content=b"file")
+    assert type(error) is ModelNotReady
+
+
+async def test_a_bug_behind_the_gateway_is_internal(stage: Stage) -> None:
+    stage.preprocess.fails = ValueError("secret")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_service_that_is_gone_is_named(stage: Stage) -> None:
+    await stage.preprocess_server.stop(None)
+    error = await refused(stage, model="shade", content=b"file")
+    assert type(error) is BackendUnavailable
+    assert error.metadata["peer"] == "preprocess service"
+    assert error.retry_after_s
+
+
+async def test_the_callers_time_shrinks_on_the_way(stage: Stage) -> None:
+    await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"), timeout=10)
+    assert stage.preprocess.seconds_left is not None
+    assert 9 < stage.preprocess.seconds_left < 9.99
+
+
+async def test_no_time_is_a_clean_refusal(stage: Stage) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"), timeout=0.015)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    if caught.value.trailing_metadata():
+        assert type(refusal(caught.value)) is DeadlineTooShort
+    assert stage.preprocess.calls == []
+
+
+async def test_the_request_id_goes_on(stage: Stage) -> None:
+    answer = await stage.stub.Classify(
+        ClassifyRequest(model="shade", content=b"file"), metadata=(("x-request-id", "mine"),)
+    )
+    assert answer.prediction.request_id == "mine"
+    assert stage.preprocess.metadata["x-request-id"] == "mine"
