@@ -1,0 +1,316 @@
+"""What a caller of the client sees, against a gateway without models behind it."""
+
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from pellucid.api.explain.v1 import methods_pb2
+from pellucid.client import (
+    AboveThreshold,
+    Baseline,
+    Client,
+    Comparison,
+    Explained,
+    Explanation,
+    GradCam,
+    Grid,
+    ImageFacts,
+    Index,
+    IntegratedGradients,
+    Label,
+    Lime,
+    Partial,
+    Progress,
+    ScoreSpace,
+    ServerError,
+    Slic,
+    TopK,
+)
+from pellucid.errors import (
+    BackendUnavailable,
+    DeadlineTooShort,
+    InvalidArgument,
+    MediaLimitExceeded,
+    QueueFull,
+    UnknownModel,
+)
+from tests.fake_gateway import METHODS, FakeGateway, picture, png
+
+PNG = png(picture(26, 32))
+
+
+def test_capabilities_come_back_typed(client: Client) -> None:
+    found = client.capabilities()
+    xray = found.model("xray")
+    assert [model.name for model in found.models] == ["xray", "speech"]
+    assert xray.labels == ("normal", "other")
+    assert xray.thresholds == {"normal": 0.5}
+    assert xray.card == {"licence": "CC0"}
+    grad_cam = next(method for method in xray.methods if method.name == "grad_cam")
+    assert not grad_cam.available
+    assert grad_cam.unavailable_reason == "the card names no layer"
+    assert xray.methods[0].parameters[0].maximum == 10_000
+    assert xray.parity is None
+    assert found.limits.max_content_bytes == 20 << 20
+
+
+def test_capabilities_are_filtered_by_media_type(client: Client) -> None:
+    assert [model.name for model in client.capabilities("audio/flac").models] == ["speech"]
+
+
+def test_a_prediction_comes_back_typed(client: Client) -> None:
+    prediction = client.classify(PNG, model="xray")
+    assert prediction.top_label == "other"
+    assert prediction.score("normal").above_threshold is False
+    assert prediction.score("other").above_threshold is None
+    assert isinstance(prediction.facts, ImageFacts)
+    assert prediction.facts.width == 320
+    with pytest.raises(KeyError):
+        prediction.score("nothing")
+
+
+def test_a_file_is_given_as_a_path_too(
+    client: Client, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    path = tmp_path / "film.png"
+    path.write_bytes(PNG)
+    client.classify(path, model="xray")
+    client.classify(str(path), model="xray")
+    assert [request.content for request in gateway.requests] == [PNG, PNG]
+
+
+@pytest.mark.parametrize(
+    ("content", "model"),
+    [(PNG, "xray"), (b"\xff\xd8\xff\xe0", "xray"), (b"RIFF....WAVE", "speech")],
+)
+def test_the_only_model_for_a_files_type_is_chosen(
+    client: Client, gateway: FakeGateway, content: bytes, model: str
+) -> None:
+    assert client.classify(content).model == model
+    assert client.choose_model(content) == model
+
+
+def test_a_file_that_several_models_accept_needs_a_choice(client: Client) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        client.classify(b"what is this")
+    assert caught.value.field == "model"
+    assert "xray, speech" in caught.value.remedy
+
+
+def test_a_file_that_no_model_accepts_is_refused(client: Client) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        client.classify(b"OggS")
+    assert caught.value.field == "model"
+
+
+def test_events_come_in_the_order_of_the_contract(client: Client) -> None:
+    events = list(client.explain(PNG, "xray", methods=["lime", IntegratedGradients()]))
+    kinds = [type(event) for event in events]
+    one_method = [Progress, Partial, Progress, Explanation]
+    assert kinds == [Explained, *one_method, *one_method, Comparison]
+
+
+def test_a_whole_explanation_is_collected(client: Client) -> None:
+    result = client.explain_all(PNG, "xray")
+    assert [e.method for e in result.explanations] == [m for m in METHODS if m != "grad_cam"]
+    assert result.prediction.top_label == "other"
+    assert result.comparison is not None
+    lime = result.get("lime", "other")
+    assert lime.map.dtype == np.float32
+    assert lime.map.shape == (224, 224)
+    assert lime.segment_scores is not None
+    assert lime.segment_scores.values.shape == (64,)
+    assert lime.segment_scores.low is not None
+    assert result.get("partition_shap").segment_scores.low is None  # type: ignore[union-attr]
+    assert result.get("occlusion").segment_scores is None
+    assert lime.receipt.method == Lime(samples=500)
+    assert lime.receipt.segmentation == Grid(rows=8, columns=8)
+    assert lime.receipt.baseline is Baseline.MEAN
+    assert lime.trust.r_squared == 0.62
+    assert lime.trust.coverage is None
+    with pytest.raises(KeyError):
+        result.get("grad_cam")
+
+
+def test_maps_cannot_be_changed_by_accident(client: Client) -> None:
+    explanation = client.explain_all(PNG, "xray", methods="lime").get("lime")
+    with pytest.raises(ValueError, match="read-only"):
+        explanation.map[0, 0] = 1
+
+
+def test_every_option_reaches_the_server(client: Client, gateway: FakeGateway) -> None:
+    client.explain_all(
+        PNG,
+        "xray",
+        methods=[Lime(samples=20, ridge=0.5), GradCam(positive_only=False)],
+        target=["normal", Label("other"), Index(1), TopK(2), AboveThreshold()],
+        score_space="probability",
+        baseline=Baseline.BLUR,
+        segmentation=Slic(segments=30),
+        seed=7,
+        window=0,
+        request_id="mine",
+    )
+    request = gateway.requests[-1]
+    lime, grad_cam = request.methods
+    assert (lime.lime.samples, lime.lime.ridge) == (20, 0.5)
+    assert not lime.lime.HasField("kernel_width")
+    assert grad_cam.grad_cam.positive_only is False
+    assert grad_cam.grad_cam.HasField("positive_only")
+    targets = [target.WhichOneof("target") for target in request.options.targets]
+    assert targets == ["label", "label", "index", "top_k", "above_threshold"]
+    assert request.options.score_space == methods_pb2.SCORE_SPACE_PROBABILITY
+    assert request.options.baseline == methods_pb2.BASELINE_BLUR
+    assert request.options.segmentation.slic.segments == 30
+    assert request.options.seed == 7
+    assert request.HasField("window")
+    assert gateway.metadata[-1]["x-request-id"] == "mine"
+
+
+def test_what_is_left_out_is_left_to_the_server(client: Client, gateway: FakeGateway) -> None:
+    client.explain_all(PNG, "xray")
+    request = gateway.requests[-1]
+    assert not request.methods
+    assert not request.options.targets
+    assert not request.options.HasField("segmentation")
+    assert not request.HasField("window")
+
+
+def test_a_segmentation_by_name_takes_its_defaults(client: Client, gateway: FakeGateway) -> None:
+    client.explain_all(PNG, "xray", segmentation="grid", methods="lime")
+    segmentation = gateway.requests[-1].options.segmentation
+    assert segmentation.WhichOneof("segmentation") == "grid"
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"methods": "nope"}, "methods[0]"),
+        ({"methods": [Lime(samples=-1)]}, "methods[0].lime.samples"),
+        ({"methods": [Lime(samples="many")]}, "methods[0].lime.samples"),
+        ({"target": [3]}, "options.targets[0]"),
+        ({"target": Index(-1)}, "options.targets[0].index"),
+        ({"score_space": "odds"}, "options.score_space"),
+        ({"baseline": "white"}, "options.baseline"),
+        ({"segmentation": "hexagons"}, "options.segmentation"),
+        ({"seed": -1}, "options.seed"),
+        ({"deadline": 0}, "deadline"),
+        ({"deadline": float("nan")}, "deadline"),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_named(
+    client: Client, options: dict[str, object], field: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        client.explain_all(PNG, "xray", **options)  # type: ignore[arg-type]
+    assert caught.value.field == field
+    assert caught.value.remedy
+
+
+def test_an_option_that_does_not_exist_is_a_type_error(client: Client) -> None:
+    with pytest.raises(TypeError):
+        client.explain_all(PNG, "xray", samples=3)  # type: ignore[call-arg]
+
+
+def test_a_plan_counts_calls(client: Client) -> None:
+    plan = client.plan(model="xray", methods=["lime", "occlusion"])
+    assert plan.model_calls == 20
+    assert plan.methods[1].method == "occlusion"
+    assert plan.seconds is None
+
+
+def test_a_plan_finds_the_model_of_a_file(client: Client, gateway: FakeGateway) -> None:
+    client.plan(PNG)
+    assert gateway.requests[-1].model == "xray"
+
+
+def test_errors_of_the_family_come_back_as_they_were_raised(
+    client: Client, gateway: FakeGateway
+) -> None:
+    gateway.failures.append(QueueFull("full", remedy="come back", retry_after_s=2.5, limit="8"))
+    with pytest.raises(QueueFull) as caught:
+        client.explain_all(PNG, "xray", request_id="mine")
+    assert caught.value.retry_after_s == 2.5
+    assert caught.value.metadata["limit"] == "8"
+    assert caught.value.metadata["request_id"] == "mine"
+    gateway.failures.append(UnknownModel("no such model", field="model"))
+    with pytest.raises(UnknownModel):
+        client.classify(PNG, "nope")
+
+
+def test_a_bug_of_the_server_names_the_request(client: Client, gateway: FakeGateway) -> None:
+    gateway.failures.append(grpc.StatusCode.INTERNAL)
+    with pytest.raises(ServerError) as caught:
+        client.classify(PNG, "xray", request_id="mine")
+    assert caught.value.code == "INTERNAL"
+    assert caught.value.request_id == "mine"
+
+
+def test_a_unary_call_is_made_again_when_nobody_answered(
+    client: Client, gateway: FakeGateway
+) -> None:
+    gateway.failures += [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE]
+    assert client.classify(PNG, "xray").top_label == "other"
+    assert len(gateway.requests) == 3
+
+
+def test_an_explanation_is_not_begun_twice(client: Client, gateway: FakeGateway) -> None:
+    gateway.failures.append(grpc.StatusCode.UNAVAILABLE)
+    with pytest.raises(BackendUnavailable):
+        client.explain_all(PNG, "xray")
+    assert len(gateway.requests) == 1
+
+
+def test_nobody_at_the_address_is_an_unavailable_backend() -> None:
+    with Client("localhost:1", deadline_s=5) as client, pytest.raises(BackendUnavailable):
+        client.capabilities()
+
+
+def test_the_deadline_travels_and_ends_the_call(client: Client, gateway: FakeGateway) -> None:
+    gateway.endless = True
+    with pytest.raises(DeadlineTooShort):
+        client.explain_all(PNG, "xray", methods="lime", deadline=0.5)
+    assert gateway.timeouts[-1] is not None
+    assert gateway.timeouts[-1] <= 0.5
+
+
+def test_leaving_the_events_cancels_the_call(client: Client, gateway: FakeGateway) -> None:
+    gateway.endless = True
+    events = client.explain(PNG, "xray", methods="lime")
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    client.capabilities()  # the connection still works
+    for _ in range(200):
+        if gateway.cancelled:
+            break
+        client.capabilities()
+    assert gateway.cancelled
+
+
+def test_a_file_past_the_servers_limit_is_not_sent(client: Client, gateway: FakeGateway) -> None:
+    with pytest.raises(MediaLimitExceeded) as caught:
+        client.classify(b"\0" * ((20 << 20) + 1), "xray")
+    assert caught.value.field == "content"
+    assert caught.value.metadata["limit"] == str(20 << 20)
+    assert [type(request).__name__ for request in gateway.requests] == ["GetCapabilitiesRequest"]
+
+
+def test_a_file_past_the_clients_own_message_size_is_not_sent(url: str) -> None:
+    with Client(url, max_message_bytes=4 << 20) as client, pytest.raises(MediaLimitExceeded):
+        client.classify(b"\0" * (4 << 20), "xray")
+
+
+def test_a_large_file_below_the_limit_is_sent(client: Client, gateway: FakeGateway) -> None:
+    client.classify(b"\0" * (10 << 20), "xray")
+    assert len(gateway.requests[-1].content) == 10 << 20
+
+
+def test_what_is_not_read_is_not_sent(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        client.classify(tmp_path / "nothing.png", "xray")
+
+
+def test_score_spaces_are_plain_strings_too() -> None:
+    assert ScoreSpace("logit") is ScoreSpace.LOGIT
