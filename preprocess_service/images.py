@@ -106,8 +106,9 @@ def _orientation(image: Image.Image) -> int:
 
 def _on_black(image: Image.Image, bit_depth: int) -> Image.Image:
     """Grey (L, I;16) or RGB, with what is transparent laid on black."""
+    transparent = image.info.get("transparency")
     if image.mode == "P":
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+        image = image.convert("RGB" if transparent is None else "RGBA")
     if image.mode == "1":
         image = image.convert("L")
     if image.mode in ("LA", "RGBA"):
@@ -115,7 +116,6 @@ def _on_black(image: Image.Image, bit_depth: int) -> Image.Image:
         black = Image.new(opaque.mode, image.size)
         black.paste(opaque, mask=image.getchannel("A"))
         return black
-    transparent = image.info.get("transparency")
     if transparent is None:
         return image
     values = np.array(image)
@@ -129,8 +129,8 @@ def _matches(values: Array, transparent: Any, bit_depth: int) -> Array:
         # Of 16-bit RGB, only the upper 8 bits are left.
         colour = [value >> 8 if bit_depth == 16 else value for value in transparent]
         return np.asarray((values == np.array(colour)).all(axis=-1))
-    if bit_depth < 8:
-        transparent = transparent * 255 // ((1 << bit_depth) - 1)
+    if bit_depth < 8:  # Pillow scales the pixels to 8 bits, and of this value only 1 bit
+        transparent = min(transparent * 255 // ((1 << bit_depth) - 1), 255)
     return np.asarray(values == transparent)
 
 

@@ -71,7 +71,7 @@ def sniff(content: bytes, kind: Kind) -> str:
     found = identify(content)
     if found in ACCEPTED[kind]:
         return found
-    if found == UNKNOWN and _is_start_of_signature(content):
+    if _is_start_of_signature(content):
         raise UnreadableMedia(
             f"the file ends after {len(content)} bytes",
             field=FIELD,
