@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from explain_service.attribution import Question
+from explain_service.gradient import torch_copy
 from explain_service.gradient.keras_copy import KerasCopy
 from explain_service.gradient.model import GradientModel
 from explain_service.gradient.torch_copy import TorchCopy
@@ -32,7 +33,8 @@ def framework(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def twins() -> dict[str, GradientModel]:
-    """By framework; four inputs at once."""
+    """By framework; four inputs at once. One thread: these networks are too small for two."""
+    torch_copy.prepare(threads=1)
     return {
         "torch": TorchCopy(twin_card("torch"), torch_twin(), 4),
         "keras": KerasCopy(twin_card("keras"), keras_twin(), 4),
