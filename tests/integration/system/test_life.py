@@ -1,0 +1,161 @@
+"""A running system as its models and services come and go."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from tritonclient.grpc import InferenceServerClient
+
+from pellucid.api.explain.v1.methods_pb2 import KernelShap, Lime, Method
+from pellucid.api.gateway.v1.gateway_pb2 import (
+    ClassifyRequest,
+    ExplainRequest,
+    GetCapabilitiesRequest,
+)
+from pellucid.embedded.probes import is_serving
+from pellucid.embedded.services import HEALTH_SERVICES
+from pellucid.embedded.system import EmbeddedSystem
+from tests.integration.system import media
+from tests.models import linear_model
+
+WITHIN_S = 60.0
+PICTURE = media.image()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.2)
+
+
+def models(gateway: Any, media_type: str = "") -> dict[str, Any]:
+    answer = gateway.GetCapabilities(GetCapabilitiesRequest(media_type=media_type))
+    return {model.name: model for model in answer.models}
+
+
+def test_models_are_told_by_the_file_in_hand(gateway: Any) -> None:
+    assert set(models(gateway, "image/png")) == {"planted_patch", "binary"}
+    assert set(models(gateway, "audio/flac")) == {"planted_tone"}
+
+
+def test_prediction_and_maps_are_of_one_tensor(gateway: Any) -> None:
+    methods = [Method(lime=Lime(samples=50)), Method(kernel_shap=KernelShap(samples=50))]
+    request = ExplainRequest(model="planted_patch", content=PICTURE, methods=methods)
+    events = list(gateway.Explain(request))
+    kinds = [event.WhichOneof("event") for event in events]
+    assert (kinds[0], kinds[-1]) == ("prediction", "comparison")
+    explained = events[0].prediction
+    digest = explained.prediction.windows[0].input_digest
+    maps = [event.explanation for event in events if event.WhichOneof("event") == "explanation"]
+    assert [each.method for each in maps] == ["lime", "kernel_shap"]
+    assert {each.receipt.input_digest for each in maps} == {explained.window.digest} == {digest}
+    for each in maps:
+        target = explained.targets[0]
+        assert (each.target.label, each.target.index) == (target.label, target.index)
+        assert each.target.score == pytest.approx(target.score, abs=1e-5)
+
+
+def test_a_long_recording_is_explained_where_its_target_is_loudest(gateway: Any) -> None:
+    samples = media.tone(3.0)
+    samples[: 2 * media.RATE] *= 1e-3
+    content = media.sound(samples)
+    request = ExplainRequest(
+        model="planted_tone", content=content, methods=[Method(lime=Lime(samples=50))]
+    )
+    explained = next(iter(gateway.Explain(request))).prediction
+    windows = explained.prediction.windows
+    assert len(windows) == 5
+    scores = [window.scores[explained.targets[0].index].score for window in windows]
+    assert explained.window_index == scores.index(max(scores))
+    assert explained.window.start_seconds == windows[explained.window_index].start_seconds
+    assert len(explained.window.axes.time_seconds) == 63
+
+
+def test_the_request_id_is_in_every_services_log(system: EmbeddedSystem, gateway: Any) -> None:
+    request = ExplainRequest(
+        model="planted_patch", content=PICTURE, methods=[Method(lime=Lime(samples=10))]
+    )
+    list(gateway.Explain(request, metadata=(("x-request-id", "follow-me"),)))
+
+    def logged(name: str) -> bool:
+        lines = Path(system.service(name).log).read_text().splitlines()
+        return any(
+            json.loads(line).get("request_id") == "follow-me"
+            for line in lines
+            if line.startswith("{")
+        )
+
+    wait_until(lambda: all(logged(name) for name in ("gateway", "preprocess", "explain")))
+
+
+def test_after_a_cancel_triton_is_asked_no_more(system: EmbeddedSystem, gateway: Any) -> None:
+    client = InferenceServerClient(system.triton_url)
+
+    def asked() -> int:
+        statistics = client.get_inference_statistics("planted_patch_masked")
+        return int(statistics.model_stats[0].inference_stats.success.count)
+
+    methods = [Method(lime=Lime(samples=10_000))]
+    call = gateway.Explain(ExplainRequest(model="planted_patch", content=PICTURE, methods=methods))
+    for event in call:
+        if event.progress.calls_done > 0:
+            break
+    call.cancel()
+    time.sleep(0.5)
+    count = asked()
+    time.sleep(1)
+    assert asked() == count
+    client.close()
+
+
+def test_a_dropped_folder_is_offered_explained_and_withdrawn(
+    gateway: Any, system_repository: Path, tmp_path: Path
+) -> None:
+    source = linear_model(tmp_path, "newcomer").folder
+    (source / "config.pbtxt").unlink()
+    shutil.copytree(source, system_repository / "newcomer")
+
+    def offered() -> bool:
+        found = models(gateway).get("newcomer")
+        return found is not None and any(method.available for method in found.methods)
+
+    wait_until(offered)
+    request = ExplainRequest(
+        model="newcomer", content=PICTURE, methods=[Method(lime=Lime(samples=20))]
+    )
+    kinds = [event.WhichOneof("event") for event in gateway.Explain(request)]
+    assert (kinds[0], kinds[-1]) == ("prediction", "explanation")
+
+    shutil.rmtree(system_repository / "newcomer")
+    wait_until(lambda: "newcomer" not in models(gateway))
+    with pytest.raises(grpc.RpcError) as caught:
+        gateway.Classify(ClassifyRequest(model="newcomer", content=PICTURE))
+    error: Any = caught.value
+    assert error.code() in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE}
+
+
+def test_without_the_explain_service_files_are_still_classified(
+    system: EmbeddedSystem, gateway: Any
+) -> None:
+    def ready() -> bool:
+        return is_serving(system.gateway_url, HEALTH_SERVICES["gateway"])
+
+    assert ready()
+    os.kill(system.service("explain").pid, signal.SIGKILL)
+    wait_until(lambda: not ready())
+    answer = gateway.Classify(ClassifyRequest(model="planted_patch", content=PICTURE))
+    assert answer.prediction.top_label == "patch"
+    (model,) = (found for name, found in models(gateway).items() if name == "planted_patch")
+    assert model.methods
+    wait_until(ready)
+    methods = [Method(lime=Lime(samples=20))]
+    request = ExplainRequest(model="planted_patch", content=PICTURE, methods=methods)
+    assert list(gateway.Explain(request))[-1].WhichOneof("event") == "explanation"
