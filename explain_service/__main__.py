@@ -1,7 +1,8 @@
 """Start the explain service: `python -m explain_service`."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import structlog
@@ -27,8 +28,9 @@ LOOK_S = 2.0
 """Between two looks at whether Triton is ready, in seconds."""
 
 
-async def main(settings: ExplainSettings) -> None:
-    """Serve until SIGTERM or SIGINT."""
+@asynccontextmanager
+async def serve(settings: ExplainSettings) -> AsyncIterator[Server]:
+    """The whole service; leaving drains it, and closes what it holds in reverse order."""
     async with AsyncExitStack() as stack:
         models = TritonModels(settings.triton_url, settings)
         stack.push_async_callback(models.close)
@@ -46,6 +48,12 @@ async def main(settings: ExplainSettings) -> None:
         server = await stack.enter_async_context(Server(settings, descriptor, register))
         for task in (_watch(server, models), _check_copies(models, gradients)):
             stack.callback(asyncio.create_task(task).cancel)
+        yield server
+
+
+async def main(settings: ExplainSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    async with serve(settings) as server:
         await server.stopped()
 
 

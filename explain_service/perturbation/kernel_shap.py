@@ -60,6 +60,7 @@ class _Explainer(KernelExplainer):  # type: ignore[misc]
         self._tick = tick
         self._enumerated = 0
         self._planned = 0
+        self._rank_of, self._unique = -1, False
         super().__init__(self._known, np.zeros((1, model.segments)))
 
     def _known(self, rows: Any) -> FloatArray:
@@ -128,10 +129,13 @@ class _Explainer(KernelExplainer):  # type: ignore[misc]
         return np.asarray(answers - self.maskMatrix[:, -1] * gain)
 
     def _full_rank(self) -> bool:
-        design, _ = self._reduced()
-        if len(design) < design.shape[1]:
-            return False
-        return bool(np.linalg.matrix_rank(design) == design.shape[1])
+        """Whether the coalitions that are kept determine the values."""
+        if self._rank_of != len(self.kernelWeights):
+            design, _ = self._reduced()
+            normal = design.T @ (design * self.kernelWeights[:, np.newaxis])
+            self._unique = bool(np.linalg.matrix_rank(normal, hermitian=True) == len(normal))
+            self._rank_of = len(self.kernelWeights)
+        return self._unique
 
     def _attribution(self, values: Floats, target: int) -> Attribution:
         gain = float(self._masked.full[target]) - float(self._masked.empty[target])

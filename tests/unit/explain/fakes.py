@@ -46,7 +46,7 @@ class FakeMaskedModel:
 
 
 def linear(weights: Floats) -> Callable[[Floats], Floats]:
-    """`masks @ weights + 0.5`, with weights `(S, K)`: every method has the weights as its answer."""
+    """`masks @ weights + 0.5`, with weights `(S, K)`: the weights are the answer."""
     return lambda masks: masks @ weights + 0.5
 
 

@@ -194,8 +194,7 @@ def test_one_segment_has_it_all(parameters: Parameters) -> None:
 
 @pytest.mark.parametrize("parameters", ALL, ids=lambda parameters: parameters.name)
 def test_what_is_there_when_the_time_is_up_is_a_truncated_map(parameters: Parameters) -> None:
-    count = 64 if isinstance(parameters, Occlusion) else 64
-    (found,) = explain(parameters, linear(weights(count)), grid(8), stop_after=30)
+    (found,) = explain(parameters, linear(weights(64)), grid(8), stop_after=30)
     assert found.truncated
     assert np.isfinite(found.map).all()
     assert found.map.any()
@@ -203,9 +202,8 @@ def test_what_is_there_when_the_time_is_up_is_a_truncated_map(parameters: Parame
 
 @pytest.mark.parametrize("parameters", ALL, ids=lambda parameters: parameters.name)
 def test_no_time_at_all_is_an_error(parameters: Parameters) -> None:
-    count = 64 if isinstance(parameters, Occlusion) else 64
     with pytest.raises(DeadlineTooShort):
-        explain(parameters, linear(weights(count)), grid(8), stop_after=0)
+        explain(parameters, linear(weights(64)), grid(8), stop_after=0)
 
 
 def test_truncated_kernel_shap_still_adds_up() -> None:

@@ -1,0 +1,212 @@
+"""Gradient copies next to the models that a real Triton serves."""
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import torch
+from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam
+from safetensors.numpy import load_file, save_file
+from tritonclient.grpc import InferenceServerClient
+
+from explain_service.gradient import GradientCopies
+from explain_service.settings import ExplainSettings
+from explain_service.triton_calls import TritonCalls
+from pellucid.api.explain.v1 import explain_pb2, methods_pb2
+from pellucid.architectures import BUILDERS
+from pellucid.architectures.weights import load_torch, save_keras, save_torch
+from pellucid.embedded.system import EmbeddedTriton
+from pellucid.errors import MethodUnavailable
+from pellucid.export import export_model
+from pellucid.serving.triton import ServedModel, TritonModels
+from pellucid.tensors import decode, encode
+from tests import twins
+
+FRAMEWORKS = ("torch", "keras")
+CLOSE = 1e-4
+"""What float32 in another order may differ by, on the scale of probabilities."""
+
+
+@pytest.fixture(scope="module")
+def served_twins(repository: Path, triton_client: InferenceServerClient) -> Iterator[Path]:
+    """The twins, loaded into the running Triton, and gone afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, place in twins.BUILDERS.items():
+            patch.setitem(BUILDERS, name, place)  # type: ignore[arg-type]
+        for framework in FRAMEWORKS:
+            file = twins.write_folder(repository, twins.twin_card(framework))
+            file = file / "weights.safetensors"
+            if framework == "torch":
+                save_torch(twins.torch_twin(), file)
+            else:
+                save_keras(twins.keras_twin(), file)
+            load(repository, triton_client, f"{framework}_twin")
+        yield repository
+    for name in (f"{framework}_twin" for framework in FRAMEWORKS):
+        for folder in (name, f"{name}_masked"):
+            triton_client.unload_model(folder)
+            shutil.rmtree(repository / folder)
+
+
+def load(repository: Path, client: InferenceServerClient, name: str) -> None:
+    export_model(repository / name)
+    for folder in (name, f"{name}_masked"):
+        client.load_model(folder)
+
+
+@pytest.fixture
+def calls(triton: EmbeddedTriton) -> Iterator[TritonCalls]:
+    settings = ExplainSettings()
+    found = TritonCalls(triton.triton_url, settings.max_message_bytes, 2)
+    yield found
+    found.close()
+
+
+async def described(triton: EmbeddedTriton, name: str) -> ServedModel:
+    models = TritonModels(triton.triton_url, ExplainSettings())
+    try:
+        return await models.get(name)
+    finally:
+        await models.close()
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+async def test_a_copy_answers_as_what_is_served(
+    triton: EmbeddedTriton, served_twins: Path, calls: TritonCalls, framework: str
+) -> None:
+    model = await described(triton, f"{framework}_twin")
+    copies = GradientCopies(served_twins, calls.predict)
+    await asyncio.to_thread(copies.load, model)
+    parity = copies.parity(model)
+    assert parity is not None
+    assert parity.passed
+    assert parity.max_score_difference < CLOSE
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+async def test_a_copy_with_other_weights_than_served_drifts_and_is_refused(
+    triton: EmbeddedTriton,
+    served_twins: Path,
+    calls: TritonCalls,
+    framework: str,
+    tmp_path: Path,
+) -> None:
+    model = await described(triton, f"{framework}_twin")
+    source = served_twins / model.card.name / "1" / "weights.safetensors"
+    other = twins.write_folder(tmp_path, model.card) / "weights.safetensors"
+    save_file({key: value * np.float16(1.5) for key, value in load_file(source).items()}, other)
+    mistaken = replace(model, weights_digest=hashlib.sha256(other.read_bytes()).hexdigest())
+    copies = GradientCopies(tmp_path, calls.predict)
+    with pytest.raises(MethodUnavailable):
+        await asyncio.to_thread(copies.load, mistaken)
+    parity = copies.parity(mistaken)
+    assert parity is not None
+    assert parity.max_score_difference > parity.tolerance
+    assert "differ from the served ones" in copies.unavailable(mistaken, "grad_cam")
+
+
+async def test_new_weights_wait_until_triton_serves_them(
+    triton: EmbeddedTriton,
+    served_twins: Path,
+    calls: TritonCalls,
+    triton_client: InferenceServerClient,
+) -> None:
+    name = "torch_twin"
+    file = served_twins / name / "1" / "weights.safetensors"
+    before = file.read_bytes()
+    copies = GradientCopies(served_twins, calls.predict)
+    await asyncio.to_thread(copies.load, await described(triton, name))
+    try:
+        save_file({key: value * np.float16(1.5) for key, value in load_file(file).items()}, file)
+        stale = await described(triton, name)
+        assert "load the model again" in copies.unavailable(stale, "grad_cam")
+        await asyncio.to_thread(load, served_twins, triton_client, name)
+        fresh = await described(triton, name)
+        assert copies.unavailable(fresh, "grad_cam") == ""
+        await asyncio.to_thread(copies.load, fresh)
+        assert copies.parity(stale) is None
+    finally:
+        file.write_bytes(before)
+        await asyncio.to_thread(load, served_twins, triton_client, name)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+async def test_the_service_gives_captums_maps_of_what_is_served(
+    served_twins: Path, stub: Any, framework: str
+) -> None:
+    picture = np.random.default_rng(4).normal(size=(3, *twins.SIZE)).astype(np.float32)
+    tensor = picture if framework == "torch" else picture.transpose(1, 2, 0)
+    request = explain_pb2.ExplainRequest(
+        model=f"{framework}_twin",
+        input=encode(tensor),
+        methods=[
+            methods_pb2.Method(grad_cam=methods_pb2.GradCam(positive_only=False)),
+            methods_pb2.Method(integrated_gradients=methods_pb2.IntegratedGradients(steps=20)),
+        ],
+        options=methods_pb2.ExplainOptions(
+            targets=[methods_pb2.Target(label="c")], baseline=methods_pb2.BASELINE_BLACK
+        ),
+    )
+    found = {
+        event.explanation.method: event.explanation
+        async for event in stub.Explain(request, timeout=120)
+        if event.HasField("explanation")
+    }
+    for method, expected in captums_maps(picture, served_twins).items():
+        values = decode(found[method].map, "map")
+        np.testing.assert_allclose(values, expected, atol=1e-5)
+    assert found["grad_cam"].receipt.method.grad_cam.layer == "features"
+    assert found["integrated_gradients"].trust.HasField("completeness_gap")
+
+
+def captums_maps(picture: np.ndarray, repository: Path) -> dict[str, np.ndarray]:
+    module = twins.torch_twin().eval()
+    load_torch(module, repository / "torch_twin" / "1" / "weights.safetensors")
+    x = torch.from_numpy(picture[None])
+    small = LayerGradCam(module, module.get_submodule("features")).attribute(x, target=2)
+    ig = IntegratedGradients(module).attribute(
+        x, baselines=-2.0, target=2, n_steps=20, method="gausslegendre"
+    )
+    return {
+        "grad_cam": LayerAttribution.interpolate(small, twins.SIZE, "bilinear")[0, 0]
+        .detach()
+        .numpy(),
+        "integrated_gradients": ig[0].sum(dim=0).numpy(),
+    }
+
+
+async def test_the_capabilities_tell_how_far_the_copies_drift(
+    served_twins: Path, stub: Any
+) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            answer = await stub.ListMethods(explain_pb2.ListMethodsRequest(), timeout=30)
+            known = {model.model: model for model in answer.models}
+            if all(known[f"{name}_twin"].HasField("parity") for name in FRAMEWORKS):
+                break
+            await asyncio.sleep(0.2)
+    for name in FRAMEWORKS:
+        model = known[f"{name}_twin"]
+        assert model.parity.passed
+        assert model.parity.probes == 8
+        gradient = {one.method: one for one in model.methods if one.available}
+        assert {"grad_cam", "integrated_gradients"} <= set(gradient)
+
+
+async def test_an_unknown_layer_is_an_invalid_argument(served_twins: Path, stub: Any) -> None:
+    request = explain_pb2.ExplainRequest(
+        model="torch_twin",
+        input=encode(np.zeros((3, *twins.SIZE), np.float32)),
+        methods=[methods_pb2.Method(grad_cam=methods_pb2.GradCam(layer="nope"))],
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for _ in stub.Explain(request, timeout=60):
+            pass
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
