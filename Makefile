@@ -1,0 +1,65 @@
+# One vocabulary for everything. A fresh machine needs make and Python 3.11, nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/ready
+DATA   ?= ../shared/data
+BENCH  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve down test lint format proto bench train lock clean
+
+help:  ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(READY)  ## Install what everything else needs into .venv
+
+$(READY): requirements/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+		{ echo "Pellucid needs Python 3.11; make PYTHON=/path/to/python3.11 says where it is"; exit 1; }
+	@echo "installing the locked dependencies into $(VENV) (a few minutes the first time)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -r requirements/lock.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+	@touch $@
+
+demo: $(READY)  ## Start the system, explain an X-ray and a clip six ways, write out/demo/
+	$(BIN)/pellucid demo --out out/demo
+
+serve: $(READY)  ## Run the system until Ctrl-C
+	$(BIN)/pellucid up
+
+down: $(READY)  ## Stop a system that runs in the background
+	$(BIN)/pellucid down
+
+test: $(READY)  ## Prove that it works
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## Style, types, contracts, drift of the generated code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cd protos && ../$(BIN)/buf lint
+	$(BIN)/python protos/generate.py --check
+
+format: $(READY)  ## Bring the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(READY)  ## Generate pellucid/api from protos/
+	$(BIN)/python protos/generate.py
+
+bench: $(READY)  ## Measure speed and memory; BENCH passes options on
+	$(BIN)/python -m benchmarks $(BENCH)
+
+train: $(READY)  ## Train MODEL from DATA
+	@test -n "$(MODEL)" || { echo "say which: make train MODEL=pneumonia_densenet121"; exit 1; }
+	$(BIN)/python -m training $(MODEL) --data $(DATA)
+
+lock: $(READY)  ## Pin every dependency anew
+	$(BIN)/pip-compile --quiet --upgrade --allow-unsafe --extra=dev --strip-extras --no-emit-index-url \
+		--no-emit-trusted-host --no-emit-find-links --output-file=requirements/lock.txt pyproject.toml
+
+clean:  ## Remove what was built, but not .venv
+	rm -rf build dist out .pellucid .mypy_cache .ruff_cache .pytest_cache

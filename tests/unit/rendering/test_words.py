@@ -1,0 +1,47 @@
+from dataclasses import replace
+
+import pytest
+
+from pellucid.client import Result
+from pellucid.rendering.words import Grade, cautions, facts, findings, number, parameters, title
+
+
+@pytest.mark.parametrize(
+    ("gap", "grade"), [(0.0, Grade.GOOD), (0.05, Grade.GOOD), (0.2, Grade.FAIR), (2, Grade.POOR)]
+)
+def test_a_gap_is_judged_against_the_scores_change(film: Result, gap: float, grade: Grade) -> None:
+    explanation = film.get("integrated_gradients")  # its score changes by 3.75
+    trust = replace(explanation.trust, completeness_gap=gap)
+    assert findings(replace(explanation, trust=trust))[0].grade is grade
+
+
+def test_a_gap_without_any_change_is_poor(film: Result) -> None:
+    explanation = film.get("integrated_gradients")
+    target = replace(explanation.target, baseline_score=explanation.target.score)
+    assert findings(replace(explanation, target=target))[0].grade is Grade.POOR
+
+
+@pytest.mark.parametrize(
+    ("r_squared", "grade"), [(0.9, Grade.GOOD), (0.5, Grade.FAIR), (-3, Grade.POOR)]
+)
+def test_the_fit_of_lime_is_judged(film: Result, r_squared: float, grade: Grade) -> None:
+    explanation = film.get("lime")
+    trust = replace(explanation.trust, r_squared=r_squared)
+    assert findings(replace(explanation, trust=trust))[0].grade is grade
+
+
+def test_a_truncated_or_empty_map_is_cautioned_against(film: Result) -> None:
+    explanation = film.get("lime")
+    trust = replace(explanation.trust, all_zero=True)
+    found = cautions(replace(explanation, trust=trust, truncated=True))
+    assert len(found) == 2
+
+
+def test_numbers_and_names_are_for_people(film: Result, clip: Result) -> None:
+    assert number(-0.00012345) == "\N{MINUS SIGN}0.000123"
+    assert number(0) == "0"
+    assert title("grad_cam") == "Grad-CAM"
+    assert title("something_new") == "something new"
+    assert facts(film.prediction).startswith("image/png · 320 by 260 pixels")
+    assert "3.40 s" in facts(clip.prediction)
+    assert parameters(film.get("lime").receipt).startswith("samples = 500")
