@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import shutil
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,9 @@ def served_twins(repository: Path, triton_client: InferenceServerClient) -> Iter
 
 
 def load(repository: Path, client: InferenceServerClient, name: str) -> None:
-    export_model(repository / name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's exporter uses what torch deprecates
+        export_model(repository / name)
     for folder in (name, f"{name}_masked"):
         client.load_model(folder)
 
@@ -113,28 +116,20 @@ async def test_a_copy_with_other_weights_than_served_drifts_and_is_refused(
 
 
 async def test_new_weights_wait_until_triton_serves_them(
-    triton: EmbeddedTriton,
-    served_twins: Path,
-    calls: TritonCalls,
-    triton_client: InferenceServerClient,
+    triton: EmbeddedTriton, served_twins: Path, calls: TritonCalls
 ) -> None:
-    name = "torch_twin"
-    file = served_twins / name / "1" / "weights.safetensors"
+    model = await described(triton, "torch_twin")
+    file = served_twins / "torch_twin" / "1" / "weights.safetensors"
     before = file.read_bytes()
     copies = GradientCopies(served_twins, calls.predict)
-    await asyncio.to_thread(copies.load, await described(triton, name))
     try:
         save_file({key: value * np.float16(1.5) for key, value in load_file(file).items()}, file)
-        stale = await described(triton, name)
-        assert "load the model again" in copies.unavailable(stale, "grad_cam")
-        await asyncio.to_thread(load, served_twins, triton_client, name)
-        fresh = await described(triton, name)
-        assert copies.unavailable(fresh, "grad_cam") == ""
-        await asyncio.to_thread(copies.load, fresh)
-        assert copies.parity(stale) is None
+        assert "load the model again" in copies.unavailable(model, "grad_cam")
+        with pytest.raises(MethodUnavailable):
+            await asyncio.to_thread(copies.load, model)
     finally:
         file.write_bytes(before)
-        await asyncio.to_thread(load, served_twins, triton_client, name)
+    assert copies.unavailable(model, "grad_cam") == ""
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
