@@ -36,4 +36,5 @@ if __name__ == "__main__":
     read = PreprocessSettings()
     logs.configure("preprocess", read.log_level)
     warmup.keep_contents_out_of_logs()
+    warmup.give_memory_back()
     asyncio.run(main(read))

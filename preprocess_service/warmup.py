@@ -1,9 +1,12 @@
-"""What the first file would wait for: libraries that load late, and how loud they are."""
+"""Before the first file: libraries that load late, how loud they are, and what memory they keep."""
 
+import ctypes
 import logging
 import warnings
 from io import BytesIO
+from typing import Final
 
+import gdcm
 import numpy as np
 import soundfile
 from PIL import Image
@@ -12,6 +15,10 @@ from pydicom import config
 from pellucid.cards import AudioContract, ImageContract, Layout
 from pellucid.serving.deadline import Deadline
 from preprocess_service.preprocessor import Preprocessor
+
+_M_MMAP_THRESHOLD: Final = -3
+"""Of glibc's `malloc.h`."""
+_MAPPED_BYTES: Final = 1 << 20
 
 _IMAGE = ImageContract(
     kind="image", height=32, width=32, channels=1, layout=Layout.CHW, mean=(0.0,), std=(1.0,)
@@ -42,6 +49,19 @@ def keep_contents_out_of_logs() -> None:
     for module in ("pydicom", "PIL", "librosa", "soundfile"):
         warnings.filterwarnings("ignore", module=rf"{module}\b")
     config.settings.reading_validation_mode = config.IGNORE
+    for silence in (gdcm.Trace.DebugOff, gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff):
+        silence()
+
+
+def give_memory_back() -> None:
+    """Let the memory of a large picture go back to the system once it is answered.
+
+    glibc raises the size from which a block is mapped by itself whenever such a block is freed, and
+    then keeps Pillow's. A size that was set stays.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # another libc has no such habit
+        mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
 
 
 async def warm_up(preprocessor: Preprocessor) -> None:

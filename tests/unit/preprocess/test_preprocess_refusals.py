@@ -232,3 +232,34 @@ def test_nothing_is_written_to_disk():
         env={**os.environ, "PYTHONPATH": str(root)},
     )
     assert result.returncode == 0, result.stderr
+
+
+MEMORY = """
+import sys
+from tests.unit.preprocess import files
+from preprocess_service import warmup
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+warmup.give_memory_back()
+contract = files.image_contract()
+large = files.smooth_jpeg("RGB", (4096, 4096))
+files.read(files.smooth_jpeg(), contract)
+before = resident()
+for _ in range(2):
+    files.read(large, contract)
+sys.exit(0 if resident() - before < 16 << 20 else f"{before} -> {resident()}")
+"""
+
+
+def test_the_memory_of_a_large_picture_returns():
+    root = Path(__file__).parents[3]
+    result = subprocess.run(
+        [sys.executable, "-c", MEMORY],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert result.returncode == 0, result.stderr
