@@ -3,6 +3,7 @@
 from __future__ import annotations  # the stubs' generic handlers are plain classes at run time
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from time import perf_counter
@@ -15,6 +16,7 @@ from grpc_status import rpc_status
 
 from pellucid.errors import PellucidError
 from pellucid.serving import metrics, request_id
+from pellucid.serving.memory import Trimmer
 from pellucid.status import BUG, CODES, bug_status, to_status
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -26,6 +28,10 @@ _CLOCK_SLACK_S = 0.02
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Guards the calls of our own services; health and reflection pass untouched."""
+
+    def __init__(self) -> None:
+        """Serve one event loop."""
+        self._trimmer = Trimmer()
 
     async def intercept_service(
         self,
@@ -41,39 +47,45 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return handler
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
-                _unary(handler.unary_unary, path),
+                _unary(handler.unary_unary, path, self._trimmer),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(
-                _stream(handler.unary_stream, path),
+                _stream(handler.unary_stream, path, self._trimmer),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         raise NotImplementedError(f"{path}: calls with a stream of requests are not guarded yet")
 
 
-def _unary(behaviour: Any, path: str) -> Any:
+def _unary(behaviour: Any, path: str, trimmer: Trimmer) -> Any:
     async def guarded(request: Any, context: Context) -> Any:
-        async with _call(path, "unary", context) as labels:
-            response = await behaviour(request, context)
-            metrics.SENT.labels(*labels).inc()
-            return response
+        answering, size = behaviour(request, context), request.ByteSize()
+        del request
+        with trimmer.around(size):
+            async with _call(path, "unary", context) as labels:
+                response = await answering
+                metrics.SENT.labels(*labels).inc()
+                return response
 
     return guarded
 
 
-def _stream(behaviour: Any, path: str) -> Any:
+def _stream(behaviour: Any, path: str, trimmer: Trimmer) -> Any:
     async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
-        # Closed here, not when it is collected: what it holds is let go with the call.
-        async with (
-            _call(path, "server_stream", context) as labels,
-            aclosing(behaviour(request, context)) as responses,
-        ):
-            async for response in responses:
-                yield response
-                metrics.SENT.labels(*labels).inc()
+        answering, size = behaviour(request, context), request.ByteSize()
+        del request
+        with trimmer.around(size):
+            # Closed here, not when it is collected: what it holds is let go with the call.
+            async with (
+                _call(path, "server_stream", context) as labels,
+                aclosing(answering) as responses,
+            ):
+                async for response in responses:
+                    yield response
+                    metrics.SENT.labels(*labels).inc()
 
     return guarded
 
@@ -100,10 +112,12 @@ async def _call(path: str, kind: str, context: Context) -> AsyncIterator[tuple[s
         raise
     except PellucidError as error:
         code, reason = CODES[type(error)], error.reason
+        _forget(error)
         await _abort(context, to_status(error), call_id)
-    except Exception:
+    except Exception as error:
         code, reason = grpc.StatusCode.INTERNAL, BUG
         log.exception("unhandled error", grpc_method=path)
+        _forget(error)
         await _abort(context, bug_status(), call_id)
     finally:
         seconds = perf_counter() - start
@@ -117,6 +131,17 @@ async def _call(path: str, kind: str, context: Context) -> AsyncIterator[tuple[s
             seconds=round(seconds, 4),
             request_id=call_id,
         )
+
+
+def _forget(error: BaseException | None) -> None:
+    """Let go of the requests in an error's frames.
+
+    gRPC keeps the aborted call, its error and their frames in a circle until the next full garbage
+    collection, which may be far away; a request may have 100 MB.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 async def _abort(context: Context, status: status_pb2.Status, call_id: str) -> None:

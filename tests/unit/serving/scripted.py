@@ -1,6 +1,7 @@
 """A servicer that does what a request's `model` says: every way in which a call can end."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,10 @@ SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
 SECRET = "the password is swordfish"
 
 
+class Load:
+    """Something large that a call works on."""
+
+
 class Scripted(gateway_pb2_grpc.GatewayServiceServicer):
     """Answers `ok`, refuses `bad`, breaks on `bug`, and never ends with `slow`."""
 
@@ -19,6 +24,7 @@ class Scripted(gateway_pb2_grpc.GatewayServiceServicer):
         self.seen: list[str] = []
         self.started = asyncio.Event()
         self.released = asyncio.Event()
+        self.load: weakref.ref[Load] | None = None
 
     async def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._act(request.model)
@@ -33,6 +39,8 @@ class Scripted(gateway_pb2_grpc.GatewayServiceServicer):
             self.released.set()
 
     async def _act(self, what: str) -> None:
+        load = Load()
+        self.load = weakref.ref(load)
         self.seen.append(request_id.current())
         self.started.set()
         if what == "bad":

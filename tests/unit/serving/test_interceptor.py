@@ -1,9 +1,11 @@
 """What happens around every call: ids, statuses, metrics, log lines."""
 
 import asyncio
+import gc
 import json
 import logging
 import urllib.request
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -174,6 +176,22 @@ async def test_a_deadline_of_a_millisecond_logs_no_error(
         }
     await asyncio.sleep(0.1)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@BOTH
+@pytest.mark.parametrize("model", ["ok", "bad"])
+async def test_what_a_call_worked_on_is_freed_without_the_garbage_collector(
+    stub: Any, scripted: Scripted, call: Any, model: str
+) -> None:
+    gc.disable()
+    try:
+        with suppress(grpc.aio.AioRpcError):
+            await call(stub, model)
+        await asyncio.sleep(0.05)
+        assert scripted.load is not None
+        assert scripted.load() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_call_leaves_one_line_of_json(stub: Any, capfd: pytest.CaptureFixture[str]) -> None:
