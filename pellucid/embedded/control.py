@@ -49,7 +49,7 @@ def up(
     return status(settings.state_dir)
 
 
-def down(state_dir: Path, *, grace_s: float = 60.0, progress: Progress = silent) -> bool:
+def down(state_dir: Path, *, grace_s: float = 90.0, progress: Progress = silent) -> bool:
     """Stop a system in order; clear what a dead supervisor has left.
 
     Returns:
@@ -64,9 +64,7 @@ def down(state_dir: Path, *, grace_s: float = 60.0, progress: Progress = silent)
         with suppress(psutil.NoSuchProcess):
             supervisor = psutil.Process(record.pid)
             supervisor.terminate()
-            try:
-                supervisor.wait(grace_s)
-            except psutil.TimeoutExpired:
+            if not _ended(supervisor, grace_s, progress):
                 progress(Event(Kind.WARNING, "system", "did not stop in time, is killed"))
                 supervisor.kill()
                 supervisor.wait(grace_s)
@@ -87,6 +85,16 @@ async def run_until_signal(settings: SystemSettings, progress: Progress = silent
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     await Supervisor(settings, progress).run(stop)
+
+
+def _ended(supervisor: psutil.Process, within_s: float, progress: Progress) -> bool:
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < within_s:
+        with suppress(psutil.TimeoutExpired):
+            supervisor.wait(1)
+            return True
+        progress(Event(Kind.PROGRESS, "system", f"stopping ({waited + 1:.0f} s)"))
+    return False
 
 
 def _spawn(settings: SystemSettings, folder: StateFolder, progress: Progress) -> None:

@@ -91,8 +91,11 @@ class Service:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         if self._child is not None:
+            began = time.monotonic()
+            self._say(Kind.STEP, "stopping")
             await self._child.stop(grace_s)
             remove_leftovers(self.plan)
+            self._say(Kind.DONE, f"stopped in {time.monotonic() - began:.1f} s")
         self._child = None
         self._become(ServiceState.STOPPED)
 
