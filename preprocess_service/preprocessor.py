@@ -72,6 +72,7 @@ class Preprocessor:
                 limit="max_waiting",
                 maximum=str(self._settings.max_waiting),
             )
+        timeout = deadline.timeout()  # before there is work that nobody would wait for
         abandoned = threading.Event()
         loop = asyncio.get_running_loop()
         self._admitted += 1
@@ -79,7 +80,7 @@ class Preprocessor:
         # Counted down when the thread is free again, which an abandoned caller does not wait for.
         work.add_done_callback(self._leave)
         try:
-            return await asyncio.wait_for(asyncio.shield(work), deadline.timeout())
+            return await asyncio.wait_for(asyncio.shield(work), timeout)
         except TimeoutError as error:
             raise DeadlineTooShort(
                 "the file was not read in time", remedy="allow more time"
