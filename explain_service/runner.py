@@ -34,6 +34,8 @@ from pellucid.tensors import FloatArray, digest
 
 FINISH_SHARE: Final = 0.1
 """At most this share of a deadline is kept to finish."""
+GRADIENT_WEIGHT: Final = 10.0
+"""How much longer a gradient takes than a score, as long as neither was measured."""
 _COPY_PRECISION: Final = "float32"
 
 
@@ -201,11 +203,15 @@ class Runner:
 
     def _share(self, place: int) -> Deadline:
         """When a method has to stop, so that those after it get their part of the time."""
-        costs = [self._cost(parameters) for parameters in self._query.methods[place:]]
-        known = [cost.seconds for cost in costs]
-        seconds = [value for value in known if value is not None]
-        weights = seconds if len(seconds) == len(costs) else [float(cost.calls) for cost in costs]
-        fair = max(weights[0] / max(sum(weights), 1e-9), 1 / len(costs))
+        left = self._query.methods[place:]
+        costs = [self._cost(parameters) for parameters in left]
+        weights = [cost.seconds or 0.0 for cost in costs]
+        if any(cost.seconds is None for cost in costs):
+            weights = [
+                cost.calls * (GRADIENT_WEIGHT if method.name in GRADIENT_METHODS else 1.0)
+                for cost, method in zip(costs, left, strict=True)
+            ]
+        fair = max(weights[0] / max(sum(weights), 1e-9), 1 / len(left))
         return Deadline.after(self._finish_at.left() * fair)
 
     def _measure(self, method: str, found: list[Attribution], tick: Tick) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explain_service.attribution import Question
-from explain_service.perturbation.masks import MaskRows, Masks
+from explain_service.perturbation.masks import MaskRows, Masks, out_of_time
 from explain_service.segmentation import SegmentMap
 from explain_service.tick import Tick
 from explain_service.triton_calls import Answer, Caller, Fixed, TritonCalls
@@ -94,14 +94,16 @@ class TritonMasks:
         try:
             for call in self._plan(masks):
                 while len(flying) >= self._calls.calls_in_flight:
-                    yield self._land(flying.popleft())
+                    yield self._land(flying[0])
+                    flying.popleft()
                 self._tick.check()
                 if self._tick.out_of_time:
                     break
                 self._send(call)
                 flying.append(call)
             while flying:
-                yield self._land(flying.popleft())
+                yield self._land(flying[0])
+                flying.popleft()
         except DeadlineTooShort:
             return
         finally:
@@ -150,10 +152,14 @@ class TritonMasks:
         return np.stack([self._scores[place] for place in call.order])
 
     def _wait(self, answer: "Future[Answer]") -> Answer:
-        while True:
+        while not answer.done() and not self._tick.out_of_time:
             self._tick.check()
             with suppress(TimeoutError):
                 return answer.result(_LOOK_S)
+        if not answer.done():
+            # What is in flight would come too late to be made anything of.
+            raise out_of_time()
+        return answer.result()
 
 
 def ends(calls: TritonCalls, question: Question, caller: Caller) -> tuple[FloatArray, str]:
