@@ -7,7 +7,7 @@ import typer
 
 from pellucid.cli.exits import errors, reported
 
-_SAMPLES = (Path("samples/radiograph_opacity.png"), Path("samples/speech_synthetic.wav"))
+_SAMPLES = (Path("samples/radiograph_opacity.png"), Path("samples/speech_flite.wav"))
 
 
 def demo(

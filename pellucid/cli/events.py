@@ -12,8 +12,8 @@ from pellucid.cli.exits import errors
 if TYPE_CHECKING:
     from pellucid.embedded.events import Event
 
-_EVERY_S: Final = 2.0
-"""Seconds between two lines of the same step where there is no terminal."""
+_FIRST_S: Final = 2.0
+"""Seconds to the first line of a step where there is no terminal; each next wait is doubled."""
 _MARKS: Final = {
     "step": "[dim]\N{BULLET}[/]",
     "done": "[green]\N{CHECK MARK}[/]",
@@ -42,7 +42,8 @@ class Following:
             disable=not errors.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._last: dict[str, float] = {}
+        self._next: dict[str, float] = {}
+        self._begun: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         """Begin to show."""
@@ -78,7 +79,8 @@ class Following:
         self._end(event.subject)
         description = f"{escape(event.subject)}: {escape(event.message)}"
         self._tasks[event.subject] = self._bars.add_task(description, total=None)
-        self._last[event.subject] = monotonic()
+        self._begun[event.subject] = monotonic()
+        self._next[event.subject] = _FIRST_S
 
     def _step(self, event: "Event") -> None:
         if event.subject not in self._tasks:
@@ -90,9 +92,10 @@ class Following:
             completed=event.done,
             total=event.total or None,
         )
-        if errors.is_terminal or monotonic() - self._last[event.subject] < _EVERY_S:
+        passed = monotonic() - self._begun[event.subject]
+        if errors.is_terminal or passed < self._next[event.subject]:
             return
-        self._last[event.subject] = monotonic()
+        self._next[event.subject] = 2 * passed
         counted = f" ({event.done} of {event.total})" if event.total else ""
         self._line(f"  {description}{counted}")
 

@@ -1,7 +1,7 @@
 """`pellucid plan` and `pellucid explain`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,6 +11,9 @@ from pellucid.cli.connect import Server
 if TYPE_CHECKING:
     from pellucid.client import Client, ExplainOptions, Method, PlanOptions, Result
     from pellucid.rendering.files import Written
+
+_PATIENCE_S: Final = 900.0
+"""The longest that servers grant by default; Ctrl-C is nearer than a deadline."""
 
 Methods = Annotated[
     str,
@@ -140,22 +143,30 @@ def explain_file(
     *,
     as_json: bool = False,
 ) -> "Written | None":
-    """Explain one file with progress bars, show the answer, and write it where asked to."""
-    from pellucid.cli.progress import followed
+    """Explain one file with progress bars, show the answer, and write it where asked to.
+
+    When it fails or is interrupted after some maps have come, those are shown and written first.
+    """
+    from pellucid.cli.progress import Gathered
     from pellucid.client.flow import collect
 
     content = file.read_bytes()
     model = model or client.choose_model(content, deadline=asked.get("deadline"))
     wanted = _methods(client, model, methods, parameters)
     asked["methods"] = wanted
-    result = collect(followed(client.explain(content, model, **asked)))
-    written = None
+    if asked.get("deadline") is None:
+        asked["deadline"] = _PATIENCE_S
+    gathered = Gathered(client.explain(content, model, **asked))
+    result, written = collect(gathered.events), None
     if folder is not None:
         from pellucid.rendering import write_result
 
         names = [method.name for method in wanted]
         written = write_result(result, folder, file.stem, content=content, asked=names)
-    _show(result, written, as_json)
+    if gathered.failure is None or not as_json:
+        _show(result, written, as_json)
+    if gathered.failure is not None:
+        raise gathered.failure
     return written
 
 

@@ -58,7 +58,7 @@ Key = Annotated[
 ]
 Deadline = Annotated[
     float | None,
-    typer.Option(help="Seconds for the whole call; by default 300.", min=0.001),
+    typer.Option(help="Seconds for the whole call; by default 300, to explain 900.", min=0.001),
 ]
 Json = Annotated[
     bool,

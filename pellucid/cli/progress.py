@@ -1,6 +1,6 @@
 """Progress bars of an explanation, on standard error."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from rich.progress import (
     BarColumn,
@@ -14,33 +14,69 @@ from rich.progress import (
 )
 
 from pellucid.cli.exits import errors
-from pellucid.client.results import Event, Explained, Explanation
+from pellucid.client.failures import ServerError
+from pellucid.client.results import Event, Explained, Explanation, Partial
 from pellucid.client.results import Progress as Step
+from pellucid.errors import PellucidError
 
 
-def followed(events: Iterable[Event]) -> Iterator[Event]:
-    """The same events, while bars show how far each method is."""
-    with bars() as shown:
-        waiting = shown.add_task("reading and classifying", total=None)
-        tasks: dict[str, TaskID] = {}
-        for event in events:
-            match event:
-                case Explained():
-                    label = event.prediction.top_label
-                    shown.update(waiting, description=f"classified: {label}", total=1, completed=1)
-                case Step():
-                    if event.method not in tasks:
-                        tasks[event.method] = shown.add_task(event.method, total=None)
-                    shown.update(
-                        tasks[event.method],
-                        completed=event.calls_done,
-                        total=event.calls_total or None,
-                    )
-                case Explanation() if event.method in tasks:
-                    _finish(shown, tasks[event.method])
-                case _:
-                    pass
-            yield event
+class Gathered:
+    """The events of an explanation, taken in while bars show how far each method is."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        """Take everything in.
+
+        Raises:
+            PellucidError, ServerError, KeyboardInterrupt: nothing worth keeping came before it.
+        """
+        self.events: list[Event] = []
+        """All but progress and partial maps."""
+        self.failure: BaseException | None = None
+        """What ended it early, after at least one map."""
+        self._tasks: dict[str, TaskID] = {}
+        with bars() as self._bars:
+            self._waiting = self._bars.add_task("reading and classifying", total=None)
+            try:
+                for event in events:
+                    self._take(event)
+            except (PellucidError, ServerError, KeyboardInterrupt) as error:
+                if not any(isinstance(event, Explanation) for event in self.events):
+                    raise
+                self.failure = error
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Step():
+                self._step(event)
+                return
+            case Partial():
+                return
+            case Explained():
+                label = event.prediction.top_label
+                name = f"classified: {label}"
+                self._bars.update(self._waiting, description=name, total=1, completed=1)
+            case Explanation():
+                self._finish(event)
+            case _:
+                pass
+        self.events.append(event)
+
+    def _step(self, step: Step) -> None:
+        if step.method not in self._tasks:
+            self._tasks[step.method] = self._bars.add_task(step.method, total=None)
+            if not errors.is_terminal:
+                errors.print(f"  {step.method}: {step.calls_total} calls")
+        task, total = self._tasks[step.method], step.calls_total or None
+        self._bars.update(task, completed=step.calls_done, total=total)
+
+    def _finish(self, explanation: Explanation) -> None:
+        if explanation.method in self._tasks:
+            task = self._tasks[explanation.method]
+            total = next(one.total for one in self._bars.tasks if one.id == task) or 1
+            self._bars.update(task, completed=total, total=total)
+        if not errors.is_terminal:
+            seconds = explanation.receipt.seconds
+            errors.print(f"  {explanation.method}: done in {seconds:.1f} s")
 
 
 def bars() -> Progress:
@@ -55,8 +91,3 @@ def bars() -> Progress:
         console=errors,
         disable=not errors.is_terminal,
     )
-
-
-def _finish(shown: Progress, task: TaskID) -> None:
-    total = next(one.total for one in shown.tasks if one.id == task) or 1
-    shown.update(task, completed=total, total=total)

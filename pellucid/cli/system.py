@@ -118,4 +118,5 @@ def _show(found: "SystemStatus") -> None:
             table.add_row(record.name, state, record.url, process, memory, str(record.restarts))
         answers.print(table)
     for model in found.models:
-        answers.print(f"  {escape(str(model))}", soft_wrap=True)
+        why = f" ({model.reason})" if model.reason else ""
+        answers.print(f"  {escape(f'{model.name} {model.state.lower()}{why}')}", soft_wrap=True)

@@ -38,7 +38,8 @@ def show_prediction(prediction: Prediction) -> None:
         f"[bold]{escape(prediction.top_label)}[/]  [dim]{escape(prediction.model)} "
         f"{escape(prediction.model_version)} · {escape(words.facts(prediction))}[/]"
     )
-    table = simple_table("label", "score", "logit", "threshold")
+    logit_of = "mean logit" if len(prediction.windows) > 1 else "logit"
+    table = simple_table("label", "score", logit_of, "threshold")
     for score in sorted(prediction.scores, key=lambda one: -one.score):
         reached = {None: "", True: "reached", False: "not reached"}[score.above_threshold]
         logit = words.number(score.logit)

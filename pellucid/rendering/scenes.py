@@ -58,10 +58,13 @@ def scene_of(explained: Explained, content: bytes | None = None) -> Scene:
             it, else on what the model saw.
     """
     window = explained.window
-    display = _grey_or_rgb(Image.open(io.BytesIO(window.display_png)))
+    shown = Image.open(io.BytesIO(window.display_png))
     facts = explained.prediction.facts
     if window.axes is not None:
-        return _sound(window, display, facts if isinstance(facts, AudioFacts) else None)
+        # Colours of a spectrogram would be taken for the map's; its brightness says as much.
+        grey = np.asarray(shown.convert("L"))
+        return _sound(window, grey, facts if isinstance(facts, AudioFacts) else None)
+    display = _grey_or_rgb(shown)
     return _picture(window, display, facts if isinstance(facts, ImageFacts) else None, content)
 
 

@@ -197,3 +197,11 @@ def test_help_does_not_load_what_it_does_not_need() -> None:
     code = f"import pellucid.cli, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_came_before_a_failure_is_kept(folder: Path, gateway: FakeGateway) -> None:
+    gateway.endless = True
+    done = run("explain", "film.png", "--methods", "lime", "--deadline", "3", "--out", "maps")
+    assert done.exit_code == 6
+    assert "R² 0.62" in done.stdout
+    assert (folder / "maps" / "film.html").is_file()
