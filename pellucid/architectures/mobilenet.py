@@ -32,7 +32,13 @@ def mobilenet_v2(
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     logits = keras.layers.Dense(outputs, name="logits")(x)
     model = keras.Model(base.inputs[0], logits, name="mobilenet_v2")
+    names = {layer.name for layer in model.layers}
     for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = BATCH_NORMALISATION_MOMENTUM
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            continue
+        layer.momentum = BATCH_NORMALISATION_MOMENTUM
+        if layer.name.replace("_project_BN", "_add") in names - {layer.name}:
+            # A residual block starts as the identity (arXiv:1706.02677, section 5.1): without it
+            # the gradients of a random network this deep are noise for hundreds of steps.
+            layer.gamma.assign(keras.ops.zeros_like(layer.gamma))
     return model

@@ -1,0 +1,105 @@
+"""Figures for a card: how well two classes are told apart, with bootstrap intervals."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
+
+Labels = NDArray[np.int64]
+Scores = NDArray[np.float64]
+
+RESAMPLES = 2000
+DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured value with the 2.5th and the 97.5th percentile of its bootstrap."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        """As a card keeps it, rounded."""
+        return {key: round(value, DIGITS) for key, value in asdict(self).items()}
+
+
+def equal_error_rate(labels: Labels, scores: Scores) -> float:
+    """Rate at which misses and false alarms are equally frequent, on the straight ROC."""
+    false_alarms, hits, _ = roc_curve(labels, scores)
+    gap = false_alarms - (1 - hits)
+    after = int(np.argmax(gap >= 0))
+    if after == 0:
+        return float(false_alarms[0])
+    step = gap[after - 1] / (gap[after - 1] - gap[after])
+    return float(false_alarms[after - 1] + step * (false_alarms[after] - false_alarms[after - 1]))
+
+
+def best_threshold(labels: Labels, scores: Scores) -> float:
+    """The threshold with the best balanced accuracy, halfway to the next lower score.
+
+    Choose it on the validation split; a positive is a score of at least the threshold.
+    """
+    false_alarms, hits, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    best = int(np.argmax(hits - false_alarms))
+    lower = scores[scores < thresholds[best]]
+    below = float(lower.max()) if lower.size else 0.0
+    return round(float(np.clip((min(thresholds[best], 1.0) + below) / 2, 0, 1)), DIGITS)
+
+
+def bootstrap(
+    measure: Callable[[Labels, Scores], float], labels: Labels, scores: Scores, seed: int = 0
+) -> Figure:
+    """Measure, and resample with replacement within each class for the interval.
+
+    Args:
+        measure: a function of labels and scores.
+        labels: 0 or 1, shape `(N,)`.
+        scores: larger means 1, shape `(N,)`.
+        seed: of the resampling.
+    """
+    rng = np.random.default_rng(seed)
+    classes = [np.flatnonzero(labels == label) for label in (0, 1)]
+    values = []
+    for _ in range(RESAMPLES):
+        rows = np.concatenate([rng.choice(rows, len(rows)) for rows in classes])
+        values.append(measure(labels[rows], scores[rows]))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Figure(measure(labels, scores), float(low), float(high))
+
+
+def evaluate(labels: Labels, scores: Scores, threshold: float) -> dict[str, object]:
+    """All figures of one split, as a card keeps them.
+
+    Args:
+        labels: 0 or 1, shape `(N,)`.
+        scores: from 0 to 1, larger means 1, shape `(N,)`.
+        threshold: chosen on the validation split; used by all but AUC, EER and the
+            accuracy at one half.
+    """
+    measures: dict[str, Callable[[Labels, Scores], float]] = {
+        "auc": lambda y, s: float(roc_auc_score(y, s)),
+        "accuracy": lambda y, s: float(np.mean((s >= threshold) == y)),
+        "accuracy_at_half": lambda y, s: float(np.mean((s >= 0.5) == y)),
+        "balanced_accuracy": lambda y, s: float(balanced_accuracy_score(y, s >= threshold)),
+        "sensitivity": lambda y, s: float(np.mean(s[y == 1] >= threshold)),
+        "specificity": lambda y, s: float(np.mean(s[y == 0] < threshold)),
+        "equal_error_rate": equal_error_rate,
+    }
+    figures: dict[str, object] = {
+        name: bootstrap(measure, labels, scores).as_dict() for name, measure in measures.items()
+    }
+    counts = {"positives": int(labels.sum()), "negatives": int((1 - labels).sum())}
+    return {"threshold": threshold, **counts, **figures}
+
+
+def recall_by_group(
+    labels: Labels, scores: Scores, groups: tuple[str, ...], threshold: float
+) -> dict[str, float]:
+    """Share of each group's cases that the threshold puts into their class."""
+    right = (scores >= threshold) == labels
+    names = np.array(groups)
+    return {name: round(float(right[names == name].mean()), DIGITS) for name in sorted(set(groups))}
