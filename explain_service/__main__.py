@@ -38,7 +38,12 @@ async def serve(settings: ExplainSettings) -> AsyncIterator[Server]:
             settings.triton_url, settings.max_message_bytes, settings.calls_in_flight
         )
         stack.push_async_callback(asyncio.to_thread, calls.close)
-        gradients = GradientCopies(settings.model_repository, calls.predict)
+        gradients = GradientCopies(
+            settings.model_repository,
+            calls.predict,
+            chunk=settings.gradient_chunk,
+            threads=settings.gradient_threads,
+        )
         planner = Planner(Speeds(), gradients, settings.masks_per_call)
         engine = ExplainEngine(Tools(calls, gradients, planner, settings.finish_s), settings)
         stack.push_async_callback(engine.close)

@@ -27,3 +27,8 @@ class ExplainSettings(ServiceSettings):
     """Masks in one call to Triton."""
     finish_s: float = Field(default=1.0, ge=0, le=60)
     """What is kept of the deadline to compute and send what there is; a tenth of it at most."""
+    gradient_chunk: int = Field(default=4, ge=1, le=64)
+    """Inputs of 224 x 224 that a gradient copy differentiates at once, 130 MB each for
+    DenseNet-121; of larger inputs it takes fewer."""
+    gradient_threads: int = Field(default=1, ge=1, le=64)
+    """Threads of a gradient copy; more are faster only where cores are idle."""

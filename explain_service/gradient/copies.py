@@ -30,8 +30,9 @@ Predict: TypeAlias = Callable[[ServedModel, FloatArray], FloatArray]
 
 CHUNK: Final = 4
 """Inputs of 224 x 224 that are differentiated at once: DenseNet-121 takes 130 MB for each."""
-THREADS: Final = 2
-"""Of one chunk. Fixed: another number of threads gives other last bits."""
+THREADS: Final = 1
+"""Of one chunk. Fixed: another number gives other last bits. With two on two busy cores, torch's
+threads wait for each other by spinning: five times the CPU time for each input."""
 
 _LIBRARIES: Final = {"torch": ("torch",), "keras": ("tensorflow", "keras")}
 
