@@ -1,0 +1,56 @@
+"""The figures of a card on scores whose figures are known."""
+
+import numpy as np
+import pytest
+
+from training.evaluation import (
+    best_threshold,
+    bootstrap,
+    equal_error_rate,
+    evaluate,
+    recall_by_group,
+)
+
+LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+
+
+def test_classes_that_do_not_overlap_have_no_error():
+    scores = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
+    assert equal_error_rate(LABELS, scores) == 0
+    assert best_threshold(LABELS, scores) == pytest.approx(0.5)
+    figures = evaluate(LABELS, scores, 0.5)
+    for name in ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity"):
+        assert figures[name] == {"value": 1, "low": 1, "high": 1}
+
+
+def test_one_case_of_four_on_the_wrong_side_of_each_class_is_an_equal_error_of_a_quarter():
+    scores = np.array([0.1, 0.2, 0.3, 0.7, 0.35, 0.6, 0.8, 0.9])
+    assert equal_error_rate(LABELS, scores) == pytest.approx(0.25)
+
+
+def test_equal_scores_tell_nothing():
+    assert equal_error_rate(LABELS, np.full(8, 0.5)) == pytest.approx(0.5)
+
+
+def test_the_equal_error_rate_of_two_normal_distributions_is_that_of_the_formula():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 20_000)
+    scores = rng.normal(2.0 * labels)
+    assert equal_error_rate(labels, scores) == pytest.approx(0.1587, abs=0.005)
+
+
+def test_the_interval_of_an_accuracy_is_that_of_the_binomial():
+    labels = np.repeat([0, 1], 200)
+    scores = labels.astype(float)
+    scores[:20], scores[200:220] = 1, 0
+    figure = bootstrap(lambda y, s: float(np.mean((s >= 0.5) == y)), labels, scores)
+    half = 1.96 * np.sqrt(0.9 * 0.1 / 400)
+    assert figure.value == pytest.approx(0.9)
+    assert (figure.low, figure.high) == pytest.approx((0.9 - half, 0.9 + half), abs=0.005)
+
+
+def test_the_recall_of_a_group_counts_its_own_class():
+    scores = np.array([0.1, 0.2, 0.3, 0.7, 0.35, 0.6, 0.8, 0.9])
+    groups = ("voice", "voice", "room", "room", "old", "old", "new", "new")
+    recall = recall_by_group(LABELS, scores, groups, 0.5)
+    assert recall == {"new": 1.0, "old": 0.5, "room": 0.5, "voice": 1.0}
