@@ -248,7 +248,9 @@ class ClassifyRequest(_message.Message):
     model: _builtins.str
     """Required."""
     content: _builtins.bytes
-    """Required. The file's bytes; its type is told by content."""
+    """Required. The file's bytes; its type is told by content.
+    Numbers 3 to 9 are kept for many files in one request, and for similar cases.
+    """
     def __init__(
         self,
         *,
@@ -271,7 +273,9 @@ class ClassifyResponse(_message.Message):
 
     PREDICTION_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def prediction(self) -> Global___Prediction: ...
+    def prediction(self) -> Global___Prediction:
+        """Numbers 2 to 9 are kept for many files in one request, and for similar cases."""
+
     def __init__(
         self,
         *,
@@ -491,6 +495,7 @@ class ExplainRequest(_message.Message):
     window: _builtins.int
     """Which window of a recording is explained, from 0. Default: the one where the first target
     scores highest.
+    Numbers 6 to 15 are kept for batches, similar cases and reports.
     """
     @_builtins.property
     def methods(self) -> _containers.RepeatedCompositeFieldContainer[_methods_pb2.Method]:
