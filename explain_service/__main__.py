@@ -34,9 +34,7 @@ async def serve(settings: ExplainSettings) -> AsyncIterator[Server]:
     async with AsyncExitStack() as stack:
         models = TritonModels(settings.triton_url, settings)
         stack.push_async_callback(models.close)
-        calls = TritonCalls(
-            settings.triton_url, settings.max_message_bytes, settings.calls_in_flight
-        )
+        calls = TritonCalls(settings)
         stack.push_async_callback(asyncio.to_thread, calls.close)
         gradients = GradientCopies(
             settings.model_repository,

@@ -10,9 +10,10 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from explain_service import metrics
+from explain_service.settings import ExplainSettings
 from explain_service.tick import Cancelled
 from pellucid.cards import MASKED_SUFFIX
-from pellucid.serving.channels import channel_options
+from pellucid.serving.channels import channel_options, triton_credentials
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.triton import (
     MAX_BATCH,
@@ -64,11 +65,13 @@ class Fixed:
 class TritonCalls:
     """Triton's classifiers and masked graphs, for threads."""
 
-    def __init__(self, url: str, max_message_bytes: int, calls_in_flight: int) -> None:
-        """Prepare a client for `host:port`; it connects with the first call."""
-        options: list[tuple[str, Any]] = [*channel_options(max_message_bytes)]
-        self.calls_in_flight = calls_in_flight
-        self._client = InferenceServerClient(url, channel_args=options)
+    def __init__(self, settings: ExplainSettings) -> None:
+        """Prepare a client; it connects with the first call."""
+        options: list[tuple[str, Any]] = [*channel_options(settings.max_message_bytes)]
+        self.calls_in_flight = calls_in_flight = settings.calls_in_flight
+        self._client = InferenceServerClient(
+            settings.triton_url, creds=triton_credentials(settings), channel_args=options
+        )
         self._threads = ThreadPoolExecutor(calls_in_flight, "triton-call")
 
     def close(self) -> None:

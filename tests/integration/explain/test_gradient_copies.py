@@ -66,8 +66,7 @@ def load(repository: Path, client: InferenceServerClient, name: str) -> None:
 
 @pytest.fixture
 def calls(triton: EmbeddedTriton) -> Iterator[TritonCalls]:
-    settings = ExplainSettings()
-    found = TritonCalls(triton.triton_url, settings.max_message_bytes, 2)
+    found = TritonCalls(ExplainSettings(triton_url=triton.triton_url))
     yield found
     found.close()
 

@@ -1,0 +1,143 @@
+"""The models that the project ships, explained through the whole system."""
+
+from collections.abc import Iterator
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pellucid.client import (
+    Client,
+    GradCam,
+    Grid,
+    IntegratedGradients,
+    KernelShap,
+    Label,
+    Lime,
+    Method,
+    Occlusion,
+    PartitionShap,
+    Result,
+)
+from pellucid.embedded.settings import SystemSettings
+from pellucid.embedded.system import EmbeddedSystem
+from tests.inference import infer
+
+ROOT = Path(__file__).parents[3]
+REPOSITORY = ROOT / "triton_repo"
+SAMPLES = ROOT / "samples"
+DATA = ROOT.parent / "shared" / "data"
+PNEUMONIA, SPEECH = "pneumonia_densenet121", "speech_mobilenet_v2"
+METHODS: list[Method] = [
+    Lime(samples=40),
+    KernelShap(samples=40),
+    PartitionShap(evaluations=40),
+    Occlusion(window_height=0.25, window_width=0.25),
+    GradCam(),
+    IntegratedGradients(steps=8),
+]
+"""Few model calls: here it matters that everything works, not how smooth the maps are."""
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSystem]:
+    settings = SystemSettings(
+        repository=REPOSITORY, state_dir=tmp_path_factory.mktemp("shipped"), gateway_port=0
+    )
+    with EmbeddedSystem(settings) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [(PNEUMONIA, "radiograph_opacity.png"), (SPEECH, "speech_flite.wav")]
+)
+def test_a_sample_is_explained_with_all_six_methods(
+    shipped: EmbeddedSystem, model: str, name: str
+) -> None:
+    with Client(shipped.gateway_url) as client:
+        result = client.explain_all(SAMPLES / name, model, methods=METHODS)
+    assert_all_explained(result)
+
+
+@pytest.mark.parametrize(
+    ("model", "pattern"),
+    [(PNEUMONIA, "kermany/test/PNEUMONIA/*.jpeg"), (SPEECH, "speech/test/real/*.flac")],
+)
+def test_a_real_file_is_explained_with_all_six_methods(
+    shipped: EmbeddedSystem, model: str, pattern: str
+) -> None:
+    with Client(shipped.gateway_url) as client:
+        result = client.explain_all(real_file(pattern), model, methods=METHODS)
+    assert_all_explained(result)
+
+
+def test_a_long_clip_has_scores_for_each_window(shipped: EmbeddedSystem) -> None:
+    with Client(shipped.gateway_url) as client:
+        prediction = client.classify(SAMPLES / "speech_several_windows.mp3", SPEECH)
+    assert len(prediction.windows) > 3
+    means = np.mean([[s.score for s in window.scores] for window in prediction.windows], axis=0)
+    assert [score.score for score in prediction.scores] == pytest.approx(means, abs=1e-5)
+
+
+def test_kernel_shap_with_all_coalitions_gives_the_shapley_values_of_a_real_image(
+    shipped: EmbeddedSystem,
+) -> None:
+    """Enumerated over eight segments with the masks sent straight to Triton."""
+    film = real_file("kermany/test/PNEUMONIA/*.jpeg")
+    with Client(shipped.gateway_url) as client:
+        result = client.explain_all(
+            film,
+            PNEUMONIA,
+            methods=[KernelShap(samples=300)],
+            target=Label("pneumonia"),
+            segmentation=Grid(rows=2, columns=4),
+            baseline="black",
+        )
+    scores = scores_of_all_coalitions(shipped.triton_url, film)
+    values, orders = np.zeros(8), list(permutations(range(8)))
+    for order in orders:
+        kept = 0
+        for segment in order:
+            values[segment] += scores[kept | 1 << segment] - scores[kept]
+            kept |= 1 << segment
+    found = result.get("kernel_shap", "pneumonia")
+    assert found.segment_scores is not None
+    assert found.segment_scores.values == pytest.approx(values / len(orders), abs=2e-3)
+    assert found.trust.additivity_gap == pytest.approx(0, abs=1e-3)
+
+
+def scores_of_all_coalitions(url: str, film: Path) -> np.ndarray:
+    """Logit with bit `k` of the index saying whether segment `k` is kept."""
+    picture = np.asarray(Image.open(film).convert("L"), np.float32) / 255
+    image = ((picture - 0.5) / 0.25)[np.newaxis, np.newaxis]
+    rows, columns = np.mgrid[0:224, 0:224]
+    segments = (rows // 112 * 4 + columns // 56).astype(np.uint16)
+    masks = np.array([[n >> k & 1 for k in range(8)] for n in range(256)], np.uint8)
+    black = np.full((1, 1, 1, 1), -2, np.float32)
+    blocks = [
+        infer(
+            url, f"{PNEUMONIA}_masked", image=image, baseline=black, segments=segments, masks=part
+        )
+        for part in np.split(masks, 8)
+    ]
+    return np.concatenate(blocks)[:, 0].astype(np.float64)
+
+
+def real_file(pattern: str) -> Path:
+    """A file of the real data, or a visible skip where there is none."""
+    found = sorted(DATA.glob(pattern))
+    if not found:
+        pytest.skip(f"the data set is not here: {DATA / pattern}")
+    return found[0]
+
+
+def assert_all_explained(result: Result) -> None:
+    digests = {found.receipt.input_digest for found in result.explanations}
+    assert digests == {result.explained.window.digest}
+    assert [found.method for found in result.explanations] == [method.name for method in METHODS]
+    for found in result.explanations:
+        assert np.isfinite(found.map).all()
+        assert not found.truncated
+    assert result.comparison is not None
