@@ -47,7 +47,7 @@ def chest(rng: np.random.Generator, *, opacity: bool) -> Plane:
     lungs = gaussian_filter(np.maximum(right, left), 7)
     heart = gaussian_filter(ellipse(0.555, 0.60, 0.125, 0.155, -0.5), 6)
     spine = gaussian_filter((np.abs(_X - 0.5) < 0.035).astype(float), 5)
-    belly = gaussian_filter((_Y > 0.76 + 0.25 * np.abs(np.abs(_X - 0.5) - 0.18)).astype(float), 6)
+    belly = gaussian_filter((0.76 + 0.25 * np.abs(np.abs(_X - 0.5) - 0.18) < _Y).astype(float), 6)
     vessels = gaussian_filter(rng.standard_normal((SIZE, SIZE)), 5) * lungs
     picture = 0.55 * body - 0.36 * lungs + 0.28 * heart + 0.16 * spine + 0.24 * belly * body
     picture += (ribs(-1) + ribs(1)) * 0.06 * body + 0.35 * vessels

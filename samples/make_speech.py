@@ -1,7 +1,7 @@
 """Speak the clips of this folder with free engines from Debian, and cut them to size.
 
-    apt-get install espeak-ng flite festival festvox-kallpc16k
-    python samples/make_speech.py
+apt-get install espeak-ng flite festival festvox-kallpc16k
+python samples/make_speech.py
 """
 
 import subprocess
