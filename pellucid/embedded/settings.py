@@ -24,7 +24,7 @@ class SystemSettings(BaseModel):
     """Folder of the state file and the logs; one system has one."""
     host: str = "127.0.0.1"
     """Address that every service listens on."""
-    gateway_port: Port = 50051
+    gateway_port: Port = 50050
     """The only port that clients need."""
     ports: dict[str, Port] = Field(default_factory=dict)
     """Other ports by purpose, e.g. `triton`, `triton_http`, `gateway_metrics`; free if absent."""
