@@ -162,8 +162,9 @@ class Flows:
                 f"the file has {size} bytes, the limit is {limit}",
                 field="content",
                 remedy="send a smaller file",
-                bytes=str(size),
-                limit=str(limit),
+                limit="max_content_bytes" if limit == server else "max_message_bytes",
+                maximum=str(limit),
+                actual=str(size),
             )
 
 

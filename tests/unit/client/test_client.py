@@ -293,13 +293,18 @@ def test_a_file_past_the_servers_limit_is_not_sent(client: Client, gateway: Fake
     with pytest.raises(MediaLimitExceeded) as caught:
         client.classify(b"\0" * ((20 << 20) + 1), "xray")
     assert caught.value.field == "content"
-    assert caught.value.metadata["limit"] == str(20 << 20)
+    assert caught.value.metadata["limit"] == "max_content_bytes"
+    assert caught.value.metadata["maximum"] == str(20 << 20)
     assert [type(request).__name__ for request in gateway.requests] == ["GetCapabilitiesRequest"]
 
 
 def test_a_file_past_the_clients_own_message_size_is_not_sent(url: str) -> None:
-    with Client(url, max_message_bytes=4 << 20) as client, pytest.raises(MediaLimitExceeded):
+    with (
+        Client(url, max_message_bytes=4 << 20) as client,
+        pytest.raises(MediaLimitExceeded) as caught,
+    ):
         client.classify(b"\0" * (4 << 20), "xray")
+    assert caught.value.metadata["limit"] == "max_message_bytes"
 
 
 def test_a_large_file_below_the_limit_is_sent(client: Client, gateway: FakeGateway) -> None:
