@@ -1,4 +1,4 @@
-"""What several test folders share: one real Triton with the models of known explanation."""
+"""What several test folders share, above all a real Triton with the models of known explanation."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.embedded.system import EmbeddedTriton
+from tests.authority import Authority
 from tests.models import (
     LinearModel,
     binary_model,
@@ -38,3 +39,9 @@ def triton(
     """A real Triton that has loaded every known model; `triton.triton_url` is its address."""
     with EmbeddedTriton(repository, tmp_path_factory.mktemp("state")) as system:
         yield system
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """Whom a test's certificates come from."""
+    return Authority(tmp_path, "authority")

@@ -14,7 +14,7 @@ from pellucid.cli.exits import reported
 from pellucid.cli.options import DEFAULT_STATE_DIR
 
 if TYPE_CHECKING:
-    from pellucid.client import Client
+    from pellucid.client import Client, Tls
 
 _START = "no system answers here: start one with `pellucid up --detach`, or give --url"
 
@@ -29,15 +29,30 @@ class Server:
     certificate: Path | None
     key: Path | None
 
-    @contextmanager
-    def client(self, *, as_json: bool) -> Iterator["Client"]:
-        """A client whose errors end the command with words and an exit code."""
-        from pellucid.client import Client, Tls  # gRPC takes a moment to load
+    def encryption(self) -> "Tls | None":
+        """How to encrypt; None for plain text.
+
+        Raises:
+            typer.BadParameter: only one of certificate and key is given.
+        """
+        from pellucid.client import Tls
 
         if (self.certificate is None) != (self.key is None):
             raise typer.BadParameter("--cert and --key go together")
         encrypted = self.tls or self.ca is not None or self.certificate is not None
-        tls = Tls(ca=self.ca, certificate=self.certificate, key=self.key) if encrypted else None
+        # A system that is started keeps these paths, and may be asked from another folder.
+        ca, certificate, key = (
+            None if path is None else path.absolute()
+            for path in (self.ca, self.certificate, self.key)
+        )
+        return Tls(ca=ca, certificate=certificate, key=key) if encrypted else None
+
+    @contextmanager
+    def client(self, *, as_json: bool) -> Iterator["Client"]:
+        """A client whose errors end the command with words and an exit code."""
+        from pellucid.client import Client  # gRPC takes a moment to load
+
+        tls = self.encryption()
         local = None if self.url else running_url()
         hint = "" if self.url else _START
         with (

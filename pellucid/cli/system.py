@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pellucid.cli import options
+from pellucid.cli.connect import Server
 from pellucid.cli.exits import Exit, fail
 
 if TYPE_CHECKING:
@@ -29,15 +30,26 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when everything is healthy.")
     ] = False,
+    ca: options.Ca = None,
+    certificate: options.Certificate = None,
+    key: options.Key = None,
 ) -> None:
-    """Build what is missing and run the whole system, until Ctrl-C or `pellucid down`."""
+    """Build what is missing and run the whole system, until Ctrl-C or `pellucid down`.
+
+    Where GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY are set, the gateway speaks TLS; its health is
+    asked with --ca (and, for mTLS, --cert and --key), and its certificate has to name --host.
+    """
     from pellucid.cli.events import Following
 
     with embedded() as control, Following() as progress:
         from pellucid.embedded.settings import SystemSettings
 
         settings = SystemSettings(
-            repository=repository, state_dir=state_dir, host=host, gateway_port=port
+            repository=repository,
+            state_dir=state_dir,
+            host=host,
+            gateway_port=port,
+            tls=Server(None, False, ca, certificate, key).encryption(),
         )
         control.up(settings, detach=detach, progress=progress)
 

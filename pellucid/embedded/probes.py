@@ -7,6 +7,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from pellucid.client.connection import Tls
+
 _TIMEOUT_S = 2.0
 _LOAD_TIMEOUT_S = 300.0
 
@@ -21,10 +23,12 @@ class ModelState:
     reason: str
 
 
-def is_serving(url: str, service: str, timeout_s: float = _TIMEOUT_S) -> bool:
+def is_serving(
+    url: str, service: str, tls: Tls | None = None, timeout_s: float = _TIMEOUT_S
+) -> bool:
     """Whether `grpc.health.v1` says SERVING; False also when nobody answers."""
     request = health_pb2.HealthCheckRequest(service=service)
-    with grpc.insecure_channel(url, _options()) as channel:
+    with _open(url, tls) as channel:
         try:
             # The types of this stub leave its methods out.
             stub: Any = health_pb2_grpc.HealthStub(channel)
@@ -101,6 +105,12 @@ def unload_model(url: str, name: str, timeout_s: float = _LOAD_TIMEOUT_S) -> str
 
 def _reason(error: grpc.RpcError) -> str:
     return str(error.details()) if isinstance(error, grpc.Call) else str(error)
+
+
+def _open(url: str, tls: Tls | None) -> grpc.Channel:
+    if tls is None:
+        return grpc.insecure_channel(url, _options())
+    return grpc.secure_channel(url, tls.credentials(), _options())
 
 
 def _options() -> list[tuple[str, int]]:

@@ -61,6 +61,7 @@ class Service:
             created=self._child.created if self._child else 0.0,
             url=self.plan.url,
             metrics_url=self.plan.metrics_url,
+            tls=self.plan.tls,
             health_service=self.plan.health_service,
             restarts=self._restarts,
             log=self._log,

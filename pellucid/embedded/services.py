@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pellucid.client.connection import Tls
 from pellucid.embedded.environment import TritonEnvironment
 from pellucid.embedded.probes import is_serving, is_triton_ready
 from pellucid.embedded.process import Command
@@ -34,6 +35,8 @@ class ServicePlan:
     metrics_url: str
     is_healthy: Callable[[], bool]
     """Blocks for a moment; False also when nobody answers."""
+    tls: Tls | None = None
+    """How to reach a service that speaks TLS; None for plain text."""
     leftovers: str | None = None
     """Glob of shared memory that a killed process would leave in `/dev/shm`."""
 
@@ -113,12 +116,16 @@ def _plan_python(
     settings: SystemSettings, name: ServiceName, ports: Mapping[str, int]
 ) -> ServicePlan:
     url = f"{settings.host}:{ports[name]}"
+    variables = _variables(settings, name, ports)
+    encrypted = variables.get(f"{name.upper()}_TLS_CERTIFICATE")
+    tls = (settings.tls or Tls()) if encrypted else None
     return ServicePlan(
         name=name,
-        command=Command((sys.executable, "-m", _MODULES[name]), _variables(settings, name, ports)),
+        command=Command((sys.executable, "-m", _MODULES[name]), variables),
         url=url,
         metrics_url=f"http://{settings.host}:{ports[f'{name}_metrics']}/metrics",
-        is_healthy=lambda: is_serving(url, HEALTH_SERVICES[name]),
+        is_healthy=lambda: is_serving(url, HEALTH_SERVICES[name], tls),
+        tls=tls,
     )
 
 

@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pellucid.client.connection import Tls
+
 ServiceName = Literal["triton", "preprocess", "explain", "gateway"]
 ALL_SERVICES: tuple[ServiceName, ...] = ("triton", "preprocess", "explain", "gateway")
 """In the order they depend on each other; they are stopped in the reverse order."""
@@ -32,6 +34,9 @@ class SystemSettings(BaseModel):
     """What to start; tests of one service may want Triton alone."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Environment variables for the services, e.g. `EXPLAIN_WORKERS`."""
+    tls: Tls | None = None
+    """How health is asked of a service that speaks TLS, because `<SERVICE>_TLS_CERTIFICATE` is set
+    here or in `variables`; if absent, the system's authorities are trusted."""
     build_models: bool = True
     """Whether models without a current `model.onnx` are built first."""
     watch: bool = True

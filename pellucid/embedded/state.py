@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pellucid.client.connection import Tls
 from pellucid.embedded.errors import AlreadyRunning
 from pellucid.embedded.process import is_running
 
@@ -35,6 +36,8 @@ class ServiceRecord(BaseModel):
     url: str
     """`host:port` of its gRPC server."""
     metrics_url: str
+    tls: Tls | None = None
+    """How to reach it where it speaks TLS; None for plain text."""
     health_service: str = ""
     """Name to ask `grpc.health.v1` for; empty for Triton, which has its own."""
     restarts: int = 0

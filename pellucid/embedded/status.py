@@ -86,7 +86,7 @@ def _ask(record: ServiceRecord) -> ServiceStatus:
     if not running:
         healthy = False
     elif record.health_service:
-        healthy = is_serving(record.url, record.health_service)
+        healthy = is_serving(record.url, record.health_service, record.tls)
     else:
         healthy = is_triton_ready(record.url)
     memory = _memory_bytes(record.pid) if running else 0
