@@ -17,6 +17,10 @@ class PortTaken(EmbeddedError):
     """Another process listens on a port that was asked for."""
 
 
+class PortUnusable(EmbeddedError):
+    """A port that was asked for cannot be listened on, although nobody does."""
+
+
 class AlreadyRunning(EmbeddedError):
     """A system with this state folder is running."""
 

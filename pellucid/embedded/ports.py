@@ -1,12 +1,13 @@
 """Ports: free ones where 0 is asked, and the name of whoever holds one that was asked for."""
 
 import contextlib
+import errno
 import socket
 from collections.abc import Mapping
 
 import psutil
 
-from pellucid.embedded.errors import PortTaken
+from pellucid.embedded.errors import PortTaken, PortUnusable
 
 
 def resolve_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
@@ -22,6 +23,7 @@ def resolve_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
 
     Raises:
         PortTaken: somebody listens on a wanted port; the message says who.
+        PortUnusable: this machine does not have the address, or this user may not use the port.
     """
     with contextlib.ExitStack() as held:
         ports = {}
@@ -32,7 +34,11 @@ def resolve_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
             try:
                 probe.bind((host, port))
             except OSError as error:
-                raise PortTaken(f"port {port} for {purpose} is taken{_holder(port)}") from error
+                if error.errno == errno.EADDRINUSE:
+                    why = f"port {port} for {purpose} is taken{_holder(port)}"
+                    raise PortTaken(why) from error
+                why = f"port {port} of {host} for {purpose} cannot be used: {error.strerror}"
+                raise PortUnusable(why) from error
             # Listening keeps the next probe from binding the same port.
             probe.listen(1)
             ports[purpose] = int(probe.getsockname()[1])

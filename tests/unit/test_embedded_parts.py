@@ -12,7 +12,13 @@ import psutil
 import pytest
 
 from pellucid.embedded.environment import libpython
-from pellucid.embedded.errors import AlreadyRunning, MissingPrerequisite, NotRunning, PortTaken
+from pellucid.embedded.errors import (
+    AlreadyRunning,
+    MissingPrerequisite,
+    NotRunning,
+    PortTaken,
+    PortUnusable,
+)
 from pellucid.embedded.events import Event, Kind
 from pellucid.embedded.logs import logs
 from pellucid.embedded.ports import resolve_ports
@@ -37,6 +43,11 @@ def test_a_taken_port_is_named_with_its_holder() -> None:
         port = holder.getsockname()[1]
         with pytest.raises(PortTaken, match=f"port {port} for gateway .*process {os.getpid()}"):
             resolve_ports(HOST, {"gateway": port})
+
+
+def test_an_address_of_another_machine_is_not_called_taken() -> None:
+    with pytest.raises(PortUnusable, match=r"192\.0\.2\.1 for gateway"):
+        resolve_ports("192.0.2.1", {"gateway": 0})
 
 
 def test_a_wanted_port_is_never_given_away_as_a_free_one() -> None:
