@@ -9,6 +9,7 @@ from rich.console import Console
 
 from benchmarks import classify_latency, idle_system, lime_throughput
 from benchmarks.report import Figure, save, show
+from pellucid.embedded.environment import build_environment
 from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.system import EmbeddedSystem
 from pellucid.export import export_model, is_current, model_folders
@@ -26,10 +27,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=50, help="calls of Classify")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "benchmarks.json")
     options = parser.parse_args()
-    console = Console()
+    _build()
+    figures = _measure(options.samples, options.library_samples, options.repeats)
+    save(figures, options.out)
+
+
+def _build() -> None:
+    """Build what `up` would, so that the start which is timed builds nothing."""
+    build_environment()
     for folder in model_folders(REPOSITORY):
         if not is_current(folder):
             export_model(folder)
+
+
+def _measure(samples: int, library_samples: int, repeats: int) -> list[Figure]:
+    console = Console()
     figures: list[Figure] = []
 
     def add(title: str, found: list[Figure]) -> None:
@@ -41,19 +53,12 @@ def main() -> None:
         start = perf_counter()
         with EmbeddedSystem(settings) as system:
             add("Idle system", idle_system.measure(system, perf_counter() - start))
-            add(
-                "Classify",
-                classify_latency.measure(
-                    system, REPOSITORY, lime_throughput.MODEL, PICTURE, options.repeats
-                ),
-            )
-            add(
-                "LIME",
-                lime_throughput.measure(
-                    system, REPOSITORY, PICTURE, options.samples, options.library_samples
-                ),
-            )
-    save(figures, options.out)
+            model = lime_throughput.MODEL
+            times = classify_latency.measure(system, REPOSITORY, model, PICTURE, repeats)
+            add("Classify", times)
+            speed = lime_throughput.measure(system, REPOSITORY, PICTURE, samples, library_samples)
+            add("LIME", speed)
+    return figures
 
 
 if __name__ == "__main__":
