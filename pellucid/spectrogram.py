@@ -35,7 +35,8 @@ def mel_decibels(samples: NDArray[np.floating], contract: AudioContract) -> NDAr
         center=True,
     )
     power = _filters(contract) @ np.abs(spectrum) ** 2
-    return (10 * np.log10(np.maximum(power, _LEAST_POWER))).astype(np.float32)
+    decibels: NDArray[np.float32] = 10 * np.log10(np.maximum(power, _LEAST_POWER))
+    return decibels
 
 
 def normalise(decibels: NDArray[np.float32], contract: AudioContract) -> NDArray[np.float32]:

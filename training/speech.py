@@ -10,6 +10,7 @@ engine of its test set from the training: what it reaches is what to expect of u
 """
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
+from pellucid.architectures import build
 from pellucid.architectures.weights import load_arrays, load_keras, save_arrays
 from pellucid.cards import AudioContract, Card
 from pellucid.spectrogram import normalise
 from training.evaluation import best_threshold, evaluate, recall_by_group
 from training.speech_data import Clips, Floats, augment, load_clips, mix, sampling_odds
-from training.speech_loop import Recipe, Run, network
+from training.speech_loop import Recipe, Run
 
 THREADS = 2
 SHIPPED, STRICT = "split_b", "split"
@@ -48,10 +50,12 @@ def train(
         The weights to ship, float32: the best epoch's on `split_b`.
     """
     recipe = recipe or Recipe()
-    for protocol in (SHIPPED, STRICT):
-        best = train_on(card, data, folder / protocol, protocol=protocol, recipe=recipe, seed=seed)
-        save_arrays(load_arrays(best), folder / f"{protocol}.safetensors")
-    return folder / SHIPPED / "best.safetensors"
+    best = {
+        name: train_on(card, data, folder / name, protocol=name, recipe=recipe, seed=seed)
+        for name in (SHIPPED, STRICT)
+    }
+    save_arrays(load_arrays(best[STRICT]), folder / f"{STRICT}.safetensors")
+    return best[SHIPPED]
 
 
 def measure(card: Card, data: Path, weights: Path) -> tuple[dict[str, float], dict[str, Any]]:
@@ -116,7 +120,9 @@ def train_on(
     validation = load_clips(data, protocol, "val", contract)
     targets = _targets(training)
     steps, origins = len(training.labels) // recipe.batch, targets.shape[1] - len(card.labels)
-    run = Run(card, recipe, origins=origins, steps=steps, folder=folder, seed=seed)
+    run = Run(
+        partial(network, card), recipe, origins=origins, steps=steps, folder=folder, seed=seed
+    )
     judge = network(card, contract.frames)
     while run.epoch < recipe.epochs:
         rng = np.random.default_rng([seed, run.epoch])
@@ -166,7 +172,15 @@ def predict(model: keras.Model, decibels: Floats, contract: AudioContract) -> ND
     """
     x = normalise(decibels, contract)[..., None]
     logits = model.predict(x, batch_size=64, verbose=0).astype(np.float64)
-    return 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
+    return np.asarray(1 / (1 + np.exp(logits[:, 0] - logits[:, 1])))
+
+
+def network(card: Card, frames: int) -> keras.Model:
+    """The card's network, untrained, for crops of `frames`."""
+    if card.architecture is None:
+        raise ValueError(f"the card of {card.name} has no architecture")
+    arguments = {**card.architecture.arguments, "width": frames}
+    return build(card.architecture.model_copy(update={"arguments": arguments}))
 
 
 def audio_contract(card: Card) -> AudioContract:

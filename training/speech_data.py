@@ -65,7 +65,8 @@ def _read(path: Path, contract: AudioContract) -> Floats:
     samples, rate = soundfile.read(path, dtype="float32")
     if rate != contract.sample_rate_hz or samples.shape != (contract.window_samples,):
         raise ValueError(f"{path}: {rate} Hz, shape {samples.shape}, not what the card says")
-    return samples
+    sound: Floats = samples
+    return sound
 
 
 def sampling_odds(clips: Clips) -> NDArray[np.float64]:
@@ -77,7 +78,7 @@ def sampling_odds(clips: Clips) -> NDArray[np.float64]:
     odds = np.array([sizes[group] ** -0.5 for group in clips.groups])
     for label in (0, 1):
         odds[clips.labels == label] /= odds[clips.labels == label].sum()
-    return odds / odds.sum()
+    return np.asarray(odds / odds.sum())
 
 
 def augment(decibels: Floats, contract: AudioContract, frames: int, rng: Generator) -> Floats:

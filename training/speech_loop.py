@@ -8,15 +8,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-
-from pellucid.architectures.mobilenet import mobilenet_v2
-from pellucid.cards import Card
 
 Floats = NDArray[np.float32]
 State = dict[str, NDArray[np.generic]]
@@ -56,23 +54,26 @@ class Recipe:
         return [stage.frames for stage in self.stages for _ in range(stage.epochs)][epoch]
 
 
-def network(card: Card, frames: int) -> keras.Model:
-    """The card's network for crops of `frames`; the same weights fit every length."""
-    if card.architecture is None:
-        raise ValueError(f"the card of {card.name} has no architecture")
-    return mobilenet_v2(**{**card.architecture.arguments, "width": frames})
+class Build(Protocol):
+    """Builds the network for crops of some length; the same weights fit every length.
+
+    The network has a layer `dropout`, the last before the logits.
+    """
+
+    def __call__(self, frames: int) -> keras.Model:
+        """Give an untrained network from `(N, n_mels, frames, 1)` to logits."""
 
 
 class Run:
     """One training: the weights, their moving average, the optimizer, and where they are kept."""
 
     def __init__(
-        self, card: Card, recipe: Recipe, *, origins: int, steps: int, folder: Path, seed: int
+        self, build: Build, recipe: Recipe, *, origins: int, steps: int, folder: Path, seed: int
     ) -> None:
         """Start from random weights, or go on from the checkpoint in `folder`.
 
         Args:
-            card: says which network.
+            build: says which network.
             recipe: says how it is trained.
             origins: engines and sources that the second task tells apart.
             steps: steps of an epoch.
@@ -80,7 +81,7 @@ class Run:
             seed: of the initial weights and of the dropout.
         """
         keras.utils.set_random_seed(seed)
-        self._card, self._recipe, self._folder, self._seed = card, recipe, folder, seed
+        self._network, self._recipe, self._folder, self._seed = build, recipe, folder, seed
         self._origins, self._steps = origins, steps
         self.epoch, self.best = 0, -1.0
         self._checkpoint = folder / "checkpoint.safetensors"
@@ -142,7 +143,7 @@ class Run:
     def _build(self, frames: int) -> None:
         recipe = self._recipe
         steps = self._steps * recipe.epochs
-        self._model = network(self._card, frames)
+        self._model = self._network(frames)
         features = self._model.get_layer("dropout").output
         origin = keras.layers.Dense(self._origins, name="origin")(features)
         self._pupil = keras.Model(self._model.input, [self._model.output, origin])
@@ -167,7 +168,6 @@ class Run:
             from_logits=True, label_smoothing=recipe.smoothing
         )
 
-        @tf.function
         def step(x: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 logits, origins = pupil(x, training=True)
@@ -184,7 +184,8 @@ class Run:
                 mean.assign_sub((1 - decay) * (mean - weight.value))
             return loss
 
-        return step
+        compiled: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = tf.function(step)
+        return compiled
 
     def _variables(self) -> dict[str, tf.Variable]:
         parts = {

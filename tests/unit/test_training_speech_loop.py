@@ -2,28 +2,31 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 
-from pellucid.cards import Card
 from training.speech_loop import Recipe, Run, Stage
 
-CARD = Card.read(Path(__file__).parents[2] / "triton_repo/speech_mobilenet_v2/card.yaml")
-RECIPE = Recipe(stages=(Stage(32, 1), Stage(40, 1)), batch=4)
+RECIPE = Recipe(stages=(Stage(16, 1), Stage(20, 1)), batch=4)
+
+
+def tiny(frames: int) -> keras.Model:
+    x = keras.Input((8, frames, 1))
+    y = keras.layers.Conv2D(4, 3, name="convolution")(x)
+    y = keras.layers.BatchNormalization(name="norm")(y)
+    y = keras.layers.Dropout(0.5, name="dropout")(keras.layers.GlobalAveragePooling2D()(y))
+    return keras.Model(x, keras.layers.Dense(2, name="logits")(y))
 
 
 def run_of(folder: Path) -> Run:
-    assert CARD.architecture is not None
-    arguments = {**CARD.architecture.arguments, "height": 32, "alpha": 0.35}
-    architecture = CARD.architecture.model_copy(update={"arguments": arguments})
-    card = CARD.model_copy(update={"architecture": architecture})
-    return Run(card, RECIPE, origins=3, steps=2, folder=folder, seed=0)
+    return Run(tiny, RECIPE, origins=3, steps=2, folder=folder, seed=0)
 
 
 def one_epoch(run: Run) -> None:
     frames = run.start_epoch()
     rng = np.random.default_rng(run.epoch)
     for _ in range(2):
-        x = rng.normal(size=(4, 32, frames)).astype(np.float32)
+        x = rng.normal(size=(4, 8, frames)).astype(np.float32)
         targets = np.eye(5, dtype=np.float32)[[0, 1, 0, 1]]
         targets[:, 2] = 1
         run.step(x, targets)
