@@ -9,27 +9,10 @@ from gateway.methods import METHOD_NAMES
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.api.gateway.v1.gateway_pb2 import GetCapabilitiesRequest
 from pellucid.errors import BackendUnavailable
+from tests.models import SOUND
 from tests.unit.gateway.backstage import served
 from tests.unit.gateway.conftest import Stage
 from tests.unit.gateway.refusals import refusal
-
-SOUND = {
-    "kind": "log_mel",
-    "sample_rate_hz": 16_000,
-    "window_seconds": 1.0,
-    "hop_seconds": 0.5,
-    "n_fft": 512,
-    "win_length": 512,
-    "hop_length": 256,
-    "n_mels": 32,
-    "fmin_hz": 0.0,
-    "fmax_hz": 8_000.0,
-    "floor_db": -80.0,
-    "ceiling_db": 0.0,
-    "mean": -80.0,
-    "std": 80.0,
-    "layout": "HWC",
-}
 
 
 async def ask(stage: Stage, media_type: str = "") -> Any:
