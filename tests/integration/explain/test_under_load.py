@@ -1,0 +1,98 @@
+"""Many requests, large ones, late ones and cancelled ones, through a real Triton."""
+
+import asyncio
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerClient
+
+from pellucid.api.explain.v1 import methods_pb2
+from pellucid.api.explain.v1.methods_pb2 import KernelShap, Lime, Method
+from pellucid.errors import QueueFull
+from tests.integration.explain.asking import Stub, explain, picture, refused, request
+from tests.integration.explain.conftest import Serve
+from tests.models import LinearModel
+
+
+async def test_the_same_receipt_gives_the_same_bytes_alone_and_under_load(
+    explain_service: Serve, known: Mapping[str, LinearModel]
+) -> None:
+    async with explain_service(workers=4, queue_length=8) as stub:
+        asked = [
+            request(known["linear"], picture(known["linear"], seed), seed=3) for seed in (0, 1)
+        ]
+        alone = [await explain(stub, one) for one in asked]
+        together = await asyncio.gather(*(explain(stub, one) for one in asked * 4))
+    for place, answer in enumerate(together):
+        for mine, other in zip(alone[place % 2].explanations, answer.explanations, strict=True):
+            assert mine.map.data == other.map.data
+            assert mine.segment_scores == other.segment_scores
+
+
+async def test_a_cancel_stops_triton_within_the_calls_in_flight(
+    stub: Stub, large: LinearModel, triton_client: InferenceServerClient
+) -> None:
+    asked = request(large, picture(large), [Method(kernel_shap=KernelShap(samples=5_000))])
+    call = stub.Explain(asked, timeout=60)
+    async for message in call:
+        if message.progress.calls_done > 0:
+            break
+    call.cancel()
+    at_cancel = executions(triton_client)
+    await asyncio.sleep(1.0)
+    settled = executions(triton_client)
+    await asyncio.sleep(0.5)
+    assert settled - at_cancel <= 3  # two in flight, and one between cancel and counter
+    assert executions(triton_client) == settled
+
+
+def executions(client: InferenceServerClient) -> int:
+    found = client.get_inference_statistics("large_masked").model_stats[0]
+    return int(found.execution_count)
+
+
+async def test_a_thousand_perturbations_pass_between_peers_with_default_limits(
+    explain_service: Serve, large: LinearModel
+) -> None:
+    async with explain_service(max_message_bytes=4 << 20) as stub:
+        asked = request(
+            large,
+            picture(large),
+            [Method(lime=Lime(samples=1_000))],
+            baseline=methods_pb2.BASELINE_BLUR,
+        )
+        answer = await explain(stub, asked)
+    assert answer.explanations[0].receipt.model_calls > 950
+    assert not answer.explanations[0].truncated
+
+
+async def test_what_is_there_at_the_deadline_comes_back_as_truncated(
+    stub: Stub, large: LinearModel
+) -> None:
+    methods = [Method(lime=Lime(samples=10_000)), Method(kernel_shap=KernelShap(samples=5_000))]
+    answer = await explain(stub, request(large, picture(large), methods), timeout=6)
+    assert [found.truncated for found in answer.explanations] == [True, True]
+    assert all(np.isfinite(values).all() for values in answer.maps)
+    assert {found.method for found in answer.partials} <= {"kernel_shap", "lime"}
+    shap = answer.explanations[1]
+    assert shap.receipt.model_calls < 5_000
+    assert shap.trust.additivity_gap == pytest.approx(0, abs=1e-4)
+
+
+async def test_one_more_than_the_queue_holds_is_told_when_to_come_back(
+    explain_service: Serve, large: LinearModel
+) -> None:
+    async with explain_service(workers=1, queue_length=1) as stub:
+        asked = request(large, picture(large), [Method(kernel_shap=KernelShap(samples=5_000))])
+        calls = [stub.Explain(asked, timeout=60) for _ in range(2)]
+        await calls[0].read()
+        await asyncio.sleep(0.2)
+        error = await refused(stub, asked)
+        assert isinstance(error, QueueFull)
+        assert error.retry_after_s is not None
+        for call in calls:
+            call.cancel()
+        await asyncio.sleep(1.0)
+        quick = request(large, picture(large), [Method(lime=Lime(samples=10))])
+        assert (await explain(stub, quick)).explanations
