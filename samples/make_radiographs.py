@@ -25,7 +25,8 @@ def ellipse(x: float, y: float, width: float, height: float, tilt: float = 0.0) 
     dx, dy = _X - x, _Y - y
     u = dx * np.cos(tilt) + dy * np.sin(tilt)
     v = dy * np.cos(tilt) - dx * np.sin(tilt)
-    return ((u / width) ** 2 + (v / height) ** 2 < 1).astype(float)
+    inside: Plane = ((u / width) ** 2 + (v / height) ** 2 < 1).astype(float)
+    return inside
 
 
 def ribs(side: int) -> Plane:
@@ -56,7 +57,8 @@ def chest(rng: np.random.Generator, *, opacity: bool) -> Plane:
         patch = gaussian_filter(ellipse(0.29, 0.61, 0.095, 0.11, 0.3), 14)
         picture += patch * (0.26 + 1.2 * cloud)
     blurred = gaussian_filter(picture, 1.2)
-    return np.clip(blurred + rng.normal(0, 0.012, (SIZE, SIZE)), 0, 1)
+    noisy: Plane = np.clip(blurred + rng.normal(0, 0.012, (SIZE, SIZE)), 0, 1)
+    return noisy
 
 
 def main() -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import librosa
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parent
 RATE = 16_000
+Clip = NDArray[np.float32]
 SHORT = "Every answer comes with its reasons."
 LONG = (
     "This clip is longer than what the model sees at once, so it is cut into windows, "
@@ -21,7 +23,7 @@ LONG = (
 )
 
 
-def speak(command: list[str], text: str) -> np.ndarray:
+def speak(command: list[str], text: str) -> Clip:
     """Run an engine that writes a WAV file; `{}` in its command stands for the file's name."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         given = [part.format(file.name) for part in command]
@@ -30,7 +32,8 @@ def speak(command: list[str], text: str) -> np.ndarray:
         else:
             subprocess.run([*given, text], check=True)
         samples, _ = librosa.load(file.name, sr=RATE, mono=True)
-    return samples * (0.5 / np.abs(samples).max())
+    loud: Clip = samples * (0.5 / np.abs(samples).max())
+    return loud
 
 
 def main() -> None:
