@@ -82,8 +82,8 @@ class GradientExplainers(Protocol):
             InvalidArgument: the card has no such layer; `field` is the path of the method.
         """
 
-    def calls(self, parameters: Parameters) -> int:
-        """Model calls that `tick.step` will count."""
+    def calls(self, parameters: Parameters, targets: int) -> int:
+        """Model calls that `tick.step` will count, for so many targets."""
 
     def explain(self, parameters: Parameters, question: Question, tick: Tick) -> list[Attribution]:
         """One attribution for each target, in order; blocks, in a worker thread.

@@ -6,6 +6,7 @@ from explain_service.planner import Planner
 from explain_service.query import Query, unavailable
 from explain_service.segmentation import expected_segments
 from pellucid.api.explain.v1 import explain_pb2
+from pellucid.scores import expected_targets
 from pellucid.serving.triton import ServedModel
 
 
@@ -40,10 +41,16 @@ def _capability(
 
 def plan(query: Query, planner: Planner) -> explain_pb2.PlanResponse:
     """What each method of a query would cost."""
-    segments = expected_segments(query.segmentation)
     card = query.model.card
+    segments = expected_segments(query.segmentation)
+    targets = expected_targets(card, query.targets)
     costs = [
-        (parameters.name, planner.cost(card, parameters, segments, query.baseline))
+        (
+            parameters.name,
+            planner.cost(
+                card, parameters, segments=segments, targets=targets, baseline=query.baseline
+            ),
+        )
         for parameters in query.methods
     ]
     return explain_pb2.PlanResponse(

@@ -65,16 +65,25 @@ class Planner:
     gradients: GradientExplainers
     masks_per_call: int
 
-    def cost(self, card: Card, parameters: Parameters, segments: int, baseline: Baseline) -> Cost:
+    def cost(
+        self,
+        card: Card,
+        parameters: Parameters,
+        *,
+        segments: int,
+        targets: int,
+        baseline: Baseline,
+    ) -> Cost:
         """Cost of one method.
 
         Args:
             card: the model's.
             parameters: the method's.
             segments: about how many there will be.
+            targets: about how many there will be.
             baseline: resolved; a blurred one travels with every call.
         """
-        calls = self._calls(card, parameters, segments)
+        calls = self._calls(card, parameters, segments, targets)
         sent = 0
         if parameters.name not in GRADIENT_METHODS:
             if isinstance(parameters, Occlusion):
@@ -86,7 +95,7 @@ class Planner:
             sent = ceil(calls / self.masks_per_call) * each + calls * segments
         return Cost(calls, sent, self.speeds.seconds(card.name, parameters.name, calls))
 
-    def _calls(self, card: Card, parameters: Parameters, segments: int) -> int:
+    def _calls(self, card: Card, parameters: Parameters, segments: int, targets: int) -> int:
         match parameters:
             case Lime():
                 return parameters.samples
@@ -98,7 +107,7 @@ class Planner:
             case Occlusion():
                 return len(_windows(card, parameters))
             case _:
-                return self.gradients.calls(parameters)
+                return self.gradients.calls(parameters, targets)
 
 
 def check_occlusion(card: Card, parameters: Occlusion, field: str) -> None:

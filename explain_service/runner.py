@@ -25,9 +25,10 @@ from explain_service.perturbation.family import explain_by_masks
 from explain_service.planner import Cost, Planner
 from explain_service.query import Query
 from explain_service.segmentation import SegmentMap, expected_segments, segment
-from explain_service.tick import Tick
+from explain_service.tick import Tick, out_of_time
 from explain_service.triton_calls import Caller, TritonCalls
 from explain_service.triton_masks import TritonMasks, ends
+from pellucid.errors import DeadlineTooShort
 from pellucid.scores import probabilities, resolve_targets
 from pellucid.serving.deadline import Deadline
 from pellucid.tensors import FloatArray, digest
@@ -36,6 +37,8 @@ FINISH_SHARE: Final = 0.1
 """At most this share of a deadline is kept to finish."""
 GRADIENT_WEIGHT: Final = 10.0
 """How much longer a gradient takes than a score, as long as neither was measured."""
+LEAST_SHARE: Final = 0.1
+"""Of the time, left for each method that follows where not all may fit: a quick one is not lost."""
 _COPY_PRECISION: Final = "float32"
 
 
@@ -85,8 +88,11 @@ class Runner:
     def run(self) -> None:
         """Tell all events, to the last.
 
+        A method for which no time was left does not keep the others from their maps.
+
         Raises:
             Cancelled: nobody waits any more.
+            DeadlineTooShort: a method has no map; all that there is was told.
             PellucidError: it cannot be answered.
         """
         budget = self._caller.deadline.timeout()
@@ -95,14 +101,23 @@ class Runner:
         self._resolve()
         self._tell(self._resolved)
         maps: dict[str, list[tuple[str, FloatArray]]] = {}
-        for place in range(len(self._query.methods)):
-            for found in self._method(place):
+        without: list[str] = []
+        for place, parameters in enumerate(self._query.methods):
+            try:
+                explained = self._method(place)
+            except DeadlineTooShort:
+                self._running = None
+                without.append(parameters.name)
+                continue
+            for found in explained:
                 self._tell(found)
-                shown = (found.parameters.name, found.attribution.map)
+                shown = (parameters.name, found.attribution.map)
                 maps.setdefault(found.target.label, []).append(shown)
-        if len(self._query.methods) > 1:
+        if len(self._query.methods) - len(without) > 1:
             pairs = [pair for label, shown in maps.items() for pair in compare(label, shown)]
             self._tell(Compared(tuple(pairs)))
+        if without:
+            raise _no_time_for(without)
 
     def _resolve(self) -> None:
         """Ask for the scores of input and baseline; they decide the targets."""
@@ -139,24 +154,26 @@ class Runner:
         tick = Tick(
             total=self._cost(parameters).calls,
             stop=self._caller.stop,
-            deadline=self._share(place),
+            share=self._share(place),
+            deadline=self._finish_at,
             on_partial=lambda found: self._tell_partial(parameters, found, tick),
         )
         self._running = (parameters.name, tick)
         self._tell(_progress(parameters.name, tick))
-        found, precision = self._explain(parameters, tick)
+        found = self._explain(parameters, tick)
         tick.total = tick.done
         self._running = None
         self._tell(_progress(parameters.name, tick))
         self._measure(parameters.name, found, tick)
-        return self._explained(parameters, found, tick, precision, partial=False)
+        return self._explained(parameters, found, tick, partial=False)
 
-    def _explain(self, parameters: Parameters, tick: Tick) -> tuple[list[Attribution], str]:
-        """Attributions, and the arithmetic of the model."""
+    def _explain(self, parameters: Parameters, tick: Tick) -> list[Attribution]:
         question = self._question
         tick.check()
         if parameters.name in GRADIENT_METHODS:
-            return self._tools.gradients.explain(parameters, question, tick), _COPY_PRECISION
+            if tick.too_late:
+                raise out_of_time()
+            return self._tools.gradients.explain(parameters, question, tick)
 
         def masked(segments: SegmentMap) -> TritonMasks:
             ends = (self._ends[0], self._ends[1])
@@ -165,29 +182,25 @@ class Runner:
                 self._tools.calls, question, segments, ends, self._caller, tick, per_call
             )
 
-        found = explain_by_masks(
+        return explain_by_masks(
             parameters, masked, self._segments, question.targets, question.seed, tick
         )
-        return found, self._precision
 
     def _tell_partial(self, parameters: Parameters, found: list[Attribution], tick: Tick) -> None:
-        for explained in self._explained(parameters, found, tick, self._precision, partial=True):
+        for explained in self._explained(parameters, found, tick, partial=True):
             self._tell(explained)
 
     def _explained(
-        self,
-        parameters: Parameters,
-        found: list[Attribution],
-        tick: Tick,
-        precision: str,
-        partial: bool,
+        self, parameters: Parameters, found: list[Attribution], tick: Tick, *, partial: bool
     ) -> list[Explained]:
         on_segments = found[0].segment_values is not None
         segments = self._segments if on_segments else None
         cut = self._query.segmentation.name if on_segments else None
         versions = library_versions(parameters.name, cut)
+        precision = self._precision
         if parameters.name in GRADIENT_METHODS:
             versions |= self._tools.gradients.libraries(self._query.model, parameters.name)
+            precision = _COPY_PRECISION
         run = Run(precision, tick.done, tick.elapsed, versions)
         return [
             Explained(self._resolved, parameters, target, attribution, segments, run, partial)
@@ -199,20 +212,30 @@ class Runner:
         if parameters.name not in (*GRADIENT_METHODS, Occlusion.name):
             count = int(self._segments.max()) + 1
         query = self._query
-        return self._tools.planner.cost(query.model.card, parameters, count, query.baseline)
+        return self._tools.planner.cost(
+            query.model.card,
+            parameters,
+            segments=count,
+            targets=len(self._question.targets),
+            baseline=query.baseline,
+        )
 
     def _share(self, place: int) -> Deadline:
-        """When a method has to stop, so that those after it get their part of the time."""
+        """When a method should stop, so that those after it get their part of the time."""
         left = self._query.methods[place:]
         costs = [self._cost(parameters) for parameters in left]
         weights = [cost.seconds or 0.0 for cost in costs]
-        if any(cost.seconds is None for cost in costs):
+        measured = all(cost.seconds is not None for cost in costs)
+        if not measured:
             weights = [
                 cost.calls * (GRADIENT_WEIGHT if method.name in GRADIENT_METHODS else 1.0)
                 for cost, method in zip(costs, left, strict=True)
             ]
         fair = max(weights[0] / max(sum(weights), 1e-9), 1 / len(left))
-        return Deadline.after(self._finish_at.left() * fair)
+        seconds = self._finish_at.left()
+        if not measured or sum(weights) > seconds:
+            fair = min(fair, max(1 - LEAST_SHARE * (len(left) - 1), 1 / len(left)))
+        return Deadline.after(seconds * fair)
 
     def _measure(self, method: str, found: list[Attribution], tick: Tick) -> None:
         model = self._query.model.card.name
@@ -226,6 +249,15 @@ class Runner:
                 metrics.COMPLETENESS_GAP.labels(model).observe(attribution.completeness_gap)
             if attribution.additivity_gap is not None:
                 metrics.ADDITIVITY_GAP.labels(method, model).observe(attribution.additivity_gap)
+
+
+def _no_time_for(methods: list[str]) -> DeadlineTooShort:
+    names = ", ".join(methods)
+    return DeadlineTooShort(
+        f"the time was up before there was a map of {names}",
+        remedy="allow more time, or ask for fewer methods or samples",
+        methods=names,
+    )
 
 
 def _progress(method: str, tick: Tick) -> Progressed:

@@ -2,8 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, TimeoutError, wait
-from contextlib import suppress
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
@@ -12,18 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from explain_service.attribution import Question
-from explain_service.perturbation.masks import MaskRows, Masks, out_of_time
+from explain_service.perturbation.masks import MaskRows, Masks
 from explain_service.segmentation import SegmentMap
 from explain_service.tick import Tick
 from explain_service.triton_calls import Answer, Caller, Fixed, TritonCalls
 from pellucid.errors import DeadlineTooShort, MethodUnavailable
-from pellucid.serving.triton import UNKNOWN_PRECISION
 from pellucid.tensors import FloatArray
 
 LARGEST_MASKS: Final = 1 << 20
 """Bytes of masks in one call: with the image, it stays below gRPC's usual 4 MiB."""
-_LOOK_S: Final = 0.05
-"""Between two looks at whether anybody still waits, in seconds."""
 
 
 @dataclass
@@ -39,10 +35,6 @@ class TritonMasks:
     """Scores of one input under masks over one segment map; for one method, on one thread.
 
     Equal masks in equal order make equal calls, so the scores are equal to the last bit.
-
-    Attributes:
-        precision: arithmetic of the answers so far.
-        sent_bytes: size of the tensors that were sent.
     """
 
     def __init__(
@@ -68,8 +60,6 @@ class TritonMasks:
         """
         self.segments = int(segments.max()) + 1
         self.full, self.empty = ends
-        self.precision = UNKNOWN_PRECISION
-        self.sent_bytes = 0
         self._calls = calls
         self._question = question
         self._caller = caller
@@ -132,13 +122,12 @@ class TritonMasks:
         if not call.new:
             return
         masks = np.stack(call.new)
-        self.sent_bytes += masks.nbytes + self._fixed.nbytes
         call.answer = self._calls.masked(self._question.model, self._fixed, masks, self._caller)
 
     def _land(self, call: _Call) -> FloatArray:
         """Wait for a call; its scores, and those that were known before."""
         if call.answer is not None:
-            answer = self._wait(call.answer)
+            answer = self._tick.wait(call.answer)
             scores = self._question.scores(answer.logits)
             if not np.isfinite(scores).all():
                 raise MethodUnavailable(
@@ -146,20 +135,9 @@ class TritonMasks:
                     field="options.baseline",
                     remedy="choose another baseline",
                 )
-            self.precision = answer.precision
             self._scores.extend(scores)
             self._tick.step(len(call.new))
         return np.stack([self._scores[place] for place in call.order])
-
-    def _wait(self, answer: "Future[Answer]") -> Answer:
-        while not answer.done() and not self._tick.out_of_time:
-            self._tick.check()
-            with suppress(TimeoutError):
-                return answer.result(_LOOK_S)
-        if not answer.done():
-            # What is in flight would come too late to be made anything of.
-            raise out_of_time()
-        return answer.result()
 
 
 def ends(calls: TritonCalls, question: Question, caller: Caller) -> tuple[FloatArray, str]:

@@ -70,6 +70,14 @@ def check_targets(card: Card, wanted: Sequence[methods_pb2.Target], field: str) 
     resolve_targets(card, wanted, np.zeros(len(card.labels), dtype=np.float32), field)
 
 
+def expected_targets(card: Card, wanted: Sequence[methods_pb2.Target]) -> int:
+    """About how many labels will be explained, before any score is known.
+
+    Only of those above their thresholds the number depends on the scores: it is taken as one.
+    """
+    return len(resolve_targets(card, wanted, np.zeros(len(card.labels), np.float32), "targets"))
+
+
 def _resolve(
     card: Card, target: methods_pb2.Target, scores: FloatArray, ranking: list[int], field: str
 ) -> list[int]:

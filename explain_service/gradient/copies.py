@@ -1,11 +1,12 @@
 """The gradient methods as a whole, on copies that are loaded when needed and checked before use."""
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Final, TypeAlias
 
 import structlog
@@ -39,9 +40,11 @@ _LIBRARIES: Final = {"torch": ("torch",), "keras": ("tensorflow", "keras")}
 
 @dataclass
 class _Copy:
-    """What is known of the copy of one served model; `lock` guards the loading."""
+    """What is known of the copy of one served model; `lock` guards `loading`."""
 
     lock: Lock = field(default_factory=Lock)
+    loading: "Future[None] | None" = None
+    """Done once the copy is there or refused; it fails where that is not the copy's fault."""
     model: GradientModel | None = None
     parity: explain_pb2.Parity | None = None
     refusal: str = ""
@@ -103,11 +106,11 @@ class GradientCopies:
         layer = grad_cam.choose_layer(layers, parameters.layer, f"{field}.layer")
         return parameters.model_copy(update={"layer": layer})
 
-    def calls(self, parameters: Parameters) -> int:
+    def calls(self, parameters: Parameters, targets: int) -> int:
         """Inputs that the copy evaluates; Grad-CAM does so once for each target."""
         if isinstance(parameters, IntegratedGradients):
             return parameters.steps + integrated_gradients.ENDS
-        return 1
+        return targets
 
     def explain(self, parameters: Parameters, question: Question, tick: Tick) -> list[Attribution]:
         """One attribution for each target, in order; blocks.
@@ -116,9 +119,10 @@ class GradientCopies:
             Cancelled: nobody waits any more.
             MethodUnavailable: there is no copy, or it drifted from what Triton serves.
             BackendUnavailable: Triton does not answer, so the copy cannot be checked.
+            DeadlineTooShort: the time was up before there was anything to show.
         """
         tick.check()
-        model = self._checked(question.model, parameters.name)
+        model = self._checked(question.model, parameters.name, tick)
         tick.check()
         match parameters:
             case GradCam():
@@ -133,14 +137,15 @@ class GradientCopies:
         copy = self._copies.get(_key(model))
         return copy.parity if copy else None
 
-    def load(self, model: ServedModel) -> None:
+    def load(self, model: ServedModel, tick: Tick | None = None) -> None:
         """Load and check a copy now, so that the first explanation need not wait; blocks.
 
         Raises:
+            Cancelled: nobody waits any more (from `tick`); the loading goes on.
             MethodUnavailable: there is no copy, or it drifted from what Triton serves.
             BackendUnavailable: Triton does not answer, so the copy cannot be checked.
         """
-        self._checked(model, IntegratedGradients.name)
+        self._checked(model, IntegratedGradients.name, tick or Tick(total=0))
 
     def keep(self, models: Iterable[ServedModel]) -> None:
         """Drop the copies of all models but these."""
@@ -166,19 +171,24 @@ class GradientCopies:
                 self._copies = {**others, key: _Copy()}
             return self._copies[key]
 
-    def _checked(self, served: ServedModel, method: str) -> GradientModel:
+    def _checked(self, served: ServedModel, method: str, tick: Tick) -> GradientModel:
         copy = self._copy(served)
+        tick.wait(self._loading(served, method, copy))
+        if copy.model is None:
+            raise _refused(served, method, copy.refusal)
+        return copy.model
+
+    def _loading(self, served: ServedModel, method: str, copy: _Copy) -> "Future[None]":
+        """The loading of a copy, begun if nobody did before or if the last one failed."""
         with copy.lock:
-            if copy.model is None and not copy.refusal:
+            if copy.loading is None or (copy.loading.done() and copy.loading.exception()):
                 try:
                     # What is wrong with the file may be mended: it is looked at each time.
                     weights = find_weights(self._repository, served)
                 except NoCopy as error:
                     raise _refused(served, method, str(error)) from error
-                self._load(served, weights, copy)
-        if copy.model is None:
-            raise _refused(served, method, copy.refusal)
-        return copy.model
+                copy.loading = _in_background(partial(self._load, served, weights, copy))
+            return copy.loading
 
     def _load(self, served: ServedModel, weights: Path, copy: _Copy) -> None:
         card = served.card
@@ -199,6 +209,25 @@ class GradientCopies:
             difference=copy.parity.max_score_difference if copy.parity else None,
             refusal=copy.refusal,
         )
+
+
+def _in_background(work: Callable[[], None]) -> "Future[None]":
+    """Run on a thread of its own that nobody has to wait for, not even the end of the process.
+
+    A framework takes seconds to import and cannot be stopped meanwhile.
+    """
+    future: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    Thread(target=run, name="gradient-copy", daemon=True).start()
+    return future
 
 
 def _version(library: str) -> str:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from explain_service.attribution import Attribution, Question
 from explain_service.gradient.model import GradientModel, Score
 from explain_service.methods import GradCam
-from explain_service.tick import Tick
+from explain_service.tick import Tick, out_of_time
 from pellucid.errors import InvalidArgument, MethodUnavailable
 from pellucid.tensors import FloatArray
 
@@ -43,11 +43,18 @@ def choose_layer(layers: tuple[str, ...], wanted: str | None, field: str) -> str
 def explain(
     parameters: GradCam, question: Question, model: GradientModel, tick: Tick
 ) -> list[Attribution]:
-    """One map for each target; `parameters` are resolved."""
+    """One map for each target; `parameters` are resolved.
+
+    Raises:
+        Cancelled: nobody waits any more.
+        DeadlineTooShort: the time was up before the last target.
+    """
     assert parameters.layer is not None
     tick.total = len(question.targets)
     found = []
     for label in question.targets:
+        if tick.too_late:
+            raise out_of_time()
         values = grad_cam(
             model,
             question.input,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from time import monotonic
 from typing import Final
 
 import numpy as np
@@ -79,6 +80,7 @@ def integrated_gradients(
     way = x.astype(np.float64) - baseline
     sums = np.zeros((len(scores), *way.shape))
     for start in range(0, steps, model.chunk):
+        begin = monotonic()
         part = slice(start, start + model.chunk)
         points = baseline + nodes[part].reshape(-1, *[1] * way.ndim) * way
         gradients = model.gradients(points.astype(np.float32), scores).astype(np.float64)
@@ -87,7 +89,7 @@ def integrated_gradients(
         if part.stop >= steps:
             break
         so_far = sums / weights[: part.stop].sum() * way
-        if tick.out_of_time:
+        if not tick.has_time_for(monotonic() - begin):
             return _attributions(so_far, rises, channel_axis, truncated=True)
         tick.offer(partial(_attributions, so_far, rises, channel_axis, truncated=False))
     return _attributions(sums * way, rises, channel_axis, truncated=False)

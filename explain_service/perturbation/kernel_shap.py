@@ -10,11 +10,11 @@ import numpy as np
 from explain_service.attribution import Attribution
 from explain_service.methods import KernelShap
 from explain_service.perturbation.intervals import Floats, half_width, influences
-from explain_service.perturbation.masks import MaskedModel, out_of_time
+from explain_service.perturbation.masks import MaskedModel
 from explain_service.perturbation.shap_library import KernelExplainer
 from explain_service.randomness import random_state, with_own_randomness
 from explain_service.segmentation import SegmentMap
-from explain_service.tick import Tick
+from explain_service.tick import Tick, out_of_time
 from pellucid.tensors import FloatArray
 
 LEAST_ROWS = 4

@@ -12,10 +12,10 @@ from sklearn.metrics import pairwise_distances
 from explain_service.attribution import Attribution
 from explain_service.methods import Lime
 from explain_service.perturbation.intervals import Floats, half_width, influences
-from explain_service.perturbation.masks import MaskedModel, Masks, out_of_time
+from explain_service.perturbation.masks import MaskedModel, Masks
 from explain_service.randomness import random_state
 from explain_service.segmentation import SegmentMap
-from explain_service.tick import Tick
+from explain_service.tick import Tick, out_of_time
 from pellucid.tensors import FloatArray
 
 LEAST_ROWS: Final = 10

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.errors import DeadlineTooShort
 from pellucid.tensors import FloatArray
 
 Masks = npt.NDArray[np.uint8]
@@ -44,22 +43,3 @@ class MaskedModel(Protocol):
         Raises:
             Cancelled: nobody waits any more.
         """
-
-
-def all_scores(model: MaskedModel, masks: MaskRows) -> FloatArray:
-    """Scores `(N, K)` of every mask.
-
-    Raises:
-        DeadlineTooShort: the time was up before the last one.
-    """
-    blocks = list(model.stream(masks))
-    if sum(map(len, blocks)) < len(masks):
-        raise out_of_time()
-    return np.concatenate(blocks)
-
-
-def out_of_time() -> DeadlineTooShort:
-    """What to raise where there are too few scores to make anything of."""
-    return DeadlineTooShort(
-        "the time was up before there was a map", remedy="allow more time, or ask for fewer samples"
-    )

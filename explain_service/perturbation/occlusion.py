@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from explain_service.attribution import Attribution
 from explain_service.methods import Occlusion
-from explain_service.perturbation.masks import MaskedModel, Masks, out_of_time
+from explain_service.perturbation.masks import MaskedModel, Masks
 from explain_service.randomness import random_state
 from explain_service.segmentation import SegmentMap
-from explain_service.tick import Tick
+from explain_service.tick import Tick, out_of_time
 from pellucid.tensors import FloatArray
 
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from explain_service.attribution import Attribution
 from explain_service.methods import PartitionShap
 from explain_service.perturbation.intervals import Floats
-from explain_service.perturbation.masks import MaskedModel, out_of_time
+from explain_service.perturbation.masks import MaskedModel
 from explain_service.perturbation.shap_library import PartitionExplainer
 from explain_service.randomness import random_state, with_own_randomness
 from explain_service.segmentation import SegmentMap
-from explain_service.tick import Tick
+from explain_service.tick import Tick, out_of_time
 from pellucid.tensors import FloatArray
 
 BATCH: Final = 48
