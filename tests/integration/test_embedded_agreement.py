@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,13 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from pellucid.cards import PRECISION_PARAMETER, Card
-from pellucid.embedded.system import EmbeddedTriton
+from pellucid.embedded.system import EmbeddedSystem
 from pellucid.export import model_folders
 from pellucid.scores import probabilities
 from tests.inference import infer, masked_inputs
+from tests.integration.conftest import REPOSITORY
 from tests.models import Floats
 
-REPOSITORY = Path(__file__).parents[2] / "triton_repo"
 SHIPPED = [
     folder.name
     for folder in model_folders(REPOSITORY)
@@ -46,13 +45,6 @@ else:
     logits = network(inputs, training=False).numpy()
 print(json.dumps(logits.tolist()))
 """
-
-
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTriton]:
-    """A Triton over the models that the project ships; it builds the graphs that are missing."""
-    with EmbeddedTriton(REPOSITORY, tmp_path_factory.mktemp("state")) as system:
-        yield system
 
 
 def card_of(name: str) -> Card:
@@ -85,7 +77,7 @@ def framework_logits(name: str, inputs: Floats, folder: Path) -> Floats:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_framework_onnx_and_triton_agree(
-    shipped: EmbeddedTriton, name: str, tmp_path: Path
+    shipped: EmbeddedSystem, name: str, tmp_path: Path
 ) -> None:
     card = card_of(name)
     inputs = probes(card)
@@ -106,7 +98,7 @@ def test_framework_onnx_and_triton_agree(
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_masked_graph_of_a_shipped_model_equals_masking_on_the_client(
-    shipped: EmbeddedTriton, name: str
+    shipped: EmbeddedSystem, name: str
 ) -> None:
     card = card_of(name)
     inputs, expanded = masked_inputs(
@@ -118,7 +110,7 @@ def test_the_masked_graph_of_a_shipped_model_equals_masking_on_the_client(
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_no_answer_depends_on_its_neighbours_in_the_batch(
-    shipped: EmbeddedTriton, name: str
+    shipped: EmbeddedSystem, name: str
 ) -> None:
     inputs = probes(card_of(name))
     together = infer(shipped.triton_url, name, input=inputs)
@@ -126,7 +118,7 @@ def test_no_answer_depends_on_its_neighbours_in_the_batch(
     np.testing.assert_allclose(together, alone, atol=1e-4, rtol=1e-4)
 
 
-def precision(system: EmbeddedTriton, name: str) -> str:
+def precision(system: EmbeddedSystem, name: str) -> str:
     with InferenceServerClient(system.triton_url) as client:
         parameters = client.get_model_config(name).config.parameters
     return str(parameters[PRECISION_PARAMETER].string_value)

@@ -1,6 +1,5 @@
 """The models that the project ships, explained through the whole system."""
 
-from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 
@@ -21,12 +20,10 @@ from pellucid.client import (
     PartitionShap,
     Result,
 )
-from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.system import EmbeddedSystem
 from tests.inference import infer
 
 ROOT = Path(__file__).parents[3]
-REPOSITORY = ROOT / "triton_repo"
 SAMPLES = ROOT / "samples"
 DATA = ROOT.parent / "shared" / "data"
 PNEUMONIA, SPEECH = "pneumonia_densenet121", "speech_mobilenet_v2"
@@ -39,15 +36,6 @@ METHODS: list[Method] = [
     IntegratedGradients(steps=8),
 ]
 """Few model calls: here it matters that everything works, not how smooth the maps are."""
-
-
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSystem]:
-    settings = SystemSettings(
-        repository=REPOSITORY, state_dir=tmp_path_factory.mktemp("shipped"), gateway_port=0
-    )
-    with EmbeddedSystem(settings) as running:
-        yield running
 
 
 @pytest.mark.parametrize(
