@@ -75,9 +75,10 @@ class TritonCalls:
         self._threads = ThreadPoolExecutor(calls_in_flight, "triton-call")
 
     def close(self) -> None:
-        """Send nothing any more, wait for what was sent, close the connection."""
-        self._threads.shutdown(cancel_futures=True)
+        """Send nothing any more, give up what was sent, close the connection."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self._client.close()
+        self._threads.shutdown()
 
     def masked(
         self, model: ServedModel, fixed: Fixed, masks: Array, caller: Caller
