@@ -19,7 +19,8 @@ from pellucid.errors import (
     UnknownModel,
     UnreadableMedia,
 )
-from tests.fake_gateway import FakeGateway, picture, png, serving
+from tests.answers import picture, png
+from tests.fake_gateway import FakeGateway, serving
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 
 from pellucid.client import AsyncClient, Client, Comparison, Explained, Lime
 from pellucid.errors import BackendUnavailable, UnknownModel
-from tests.fake_gateway import FakeGateway, picture, png
+from tests.answers import picture, png
+from tests.fake_gateway import FakeGateway
 
 PNG = png(picture(26, 32))
 

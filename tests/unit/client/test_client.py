@@ -36,7 +36,8 @@ from pellucid.errors import (
     QueueFull,
     UnknownModel,
 )
-from tests.fake_gateway import METHODS, FakeGateway, picture, png
+from tests.answers import METHODS, picture, png
+from tests.fake_gateway import FakeGateway
 
 PNG = png(picture(26, 32))
 

@@ -11,7 +11,8 @@ from PIL import Image
 from pellucid.client import Affine, Result
 from pellucid.rendering import overlay_png
 from pellucid.rendering.scenes import PictureScene, SoundScene, scene_of
-from tests.fake_gateway import FakeGateway, picture, png
+from tests.answers import picture, png
+from tests.fake_gateway import FakeGateway
 
 
 def redness(file: bytes) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 from pellucid.client import Result
 from pellucid.rendering import page_html
 from pellucid.rendering.scenes import scene_of
-from tests.fake_gateway import METHODS, FakeGateway
+from tests.answers import METHODS
+from tests.fake_gateway import FakeGateway
 from tests.unit.rendering.conftest import collected
 
 _VOID = {"meta", "input", "br", "link", "img"}
