@@ -9,7 +9,7 @@ import numpy as np
 
 from explain_service.attribution import Attribution
 from explain_service.methods import KernelShap
-from explain_service.perturbation.intervals import Floats, half_width, influences
+from explain_service.perturbation.intervals import Floats, half_width, influences, is_unique
 from explain_service.perturbation.masks import MaskedModel
 from explain_service.perturbation.shap_library import KernelExplainer
 from explain_service.randomness import random_state, with_own_randomness
@@ -132,8 +132,7 @@ class _Explainer(KernelExplainer):  # type: ignore[misc]
         """Whether the coalitions that are kept determine the values."""
         if self._rank_of != len(self.kernelWeights):
             design, _ = self._reduced()
-            normal = design.T @ (design * self.kernelWeights[:, np.newaxis])
-            self._unique = bool(np.linalg.matrix_rank(normal, hermitian=True) == len(normal))
+            self._unique = is_unique(design, self.kernelWeights)
             self._rank_of = len(self.kernelWeights)
         return self._unique
 
