@@ -16,6 +16,8 @@ from pellucid.errors import InvalidArgument
 
 MOST_CALLS: Final = 20_000
 """Model calls of one method."""
+_MOST_ELEMENTS: Final = 1 << 24
+"""Samples times segments of one regression, which holds several such matrices of doubles."""
 _MOST_CELLS: Final = 65_535
 _MEMORY: Final = 0.7
 """Weight of what is known when a new speed is measured."""
@@ -123,6 +125,21 @@ def check_occlusion(card: Card, parameters: Occlusion, field: str) -> None:
             field=f"{field}.stride",
             remedy=f"choose a larger stride or window; {MOST_CALLS} calls at most",
             model_calls=str(len(windows)),
+        )
+
+
+def check_samples(parameters: Lime | KernelShap, segments: int, field: str) -> None:
+    """Refuse a regression that would take too much memory.
+
+    Raises:
+        InvalidArgument: `field` is the path of the method.
+    """
+    if parameters.samples * segments > _MOST_ELEMENTS:
+        raise InvalidArgument(
+            f"{parameters.samples} samples of {segments} segments are too many",
+            field=f"{field}.samples",
+            remedy=f"ask for at most {_MOST_ELEMENTS // segments} samples, or for fewer segments",
+            segments=str(segments),
         )
 
 

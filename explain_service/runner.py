@@ -19,10 +19,10 @@ from explain_service.events import (
     Run,
 )
 from explain_service.libraries import library_versions
-from explain_service.methods import GRADIENT_METHODS, Occlusion
+from explain_service.methods import GRADIENT_METHODS, KernelShap, Lime, Occlusion
 from explain_service.parameters import Parameters
 from explain_service.perturbation.family import explain_by_masks
-from explain_service.planner import Cost, Planner
+from explain_service.planner import Cost, Planner, check_samples
 from explain_service.query import Query
 from explain_service.segmentation import SegmentMap, expected_segments, segment
 from explain_service.tick import Tick, out_of_time
@@ -99,6 +99,7 @@ class Runner:
         margin = min(self._tools.finish_s, budget * FINISH_SHARE)
         self._finish_at = Deadline(self._caller.deadline.at - margin)
         self._resolve()
+        self._check_samples()
         self._tell(self._resolved)
         maps: dict[str, list[tuple[str, FloatArray]]] = {}
         without: list[str] = []
@@ -142,6 +143,13 @@ class Runner:
             for k in indices
         )
         self._resolved = Resolved(query, targets, digest(self._image))
+
+    def _check_samples(self) -> None:
+        """Refuse before the first map what only the number of segments shows to be too large."""
+        for place, parameters in enumerate(self._query.methods):
+            if isinstance(parameters, Lime | KernelShap):
+                count = int(self._segments.max()) + 1
+                check_samples(parameters, count, f"methods[{place}].{parameters.name}")
 
     @cached_property
     def _segments(self) -> SegmentMap:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from explain_service.gradient import GradientCopies
-from explain_service.methods import GradCam, IntegratedGradients
-from explain_service.planner import Planner, Speeds
+from explain_service.methods import GradCam, IntegratedGradients, KernelShap, Lime
+from explain_service.planner import Planner, Speeds, check_samples
 from pellucid.api.explain.v1.methods_pb2 import BASELINE_BLACK, Target
+from pellucid.errors import InvalidArgument
 from pellucid.scores import expected_targets
 from tests.unit.explain.test_parts import GREY
 
@@ -36,3 +37,10 @@ def test_grad_cam_is_paid_for_each_target_and_a_path_once() -> None:
 
     assert calls(GradCam()) == 3
     assert calls(IntegratedGradients(steps=10)) == 12
+
+
+def test_a_regression_that_would_fill_the_memory_is_refused() -> None:
+    check_samples(KernelShap(samples=20_000), 400, "methods[0].kernel_shap")
+    with pytest.raises(InvalidArgument) as caught:
+        check_samples(Lime(samples=10_000), 4_096, "methods[1].lime")
+    assert caught.value.field == "methods[1].lime.samples"
