@@ -273,7 +273,7 @@ def measure(card: Card, data: Path, weights: Path) -> tuple[dict[str, float], di
     threshold = round(best_threshold(*answers["val"]), 4)
     quality = {
         "protocol": "threshold of the best balanced accuracy on validation; test is the official "
-        "split, measured once; 95 % bootstrap intervals",
+        "split; 95 % bootstrap intervals",
         "validation": evaluate(*answers["val"], threshold),
         "test": evaluate(*answers["test"], threshold),
     }
