@@ -75,7 +75,8 @@ class ExplainServiceServicer:
     def Explain(self, request, context):
         """Explains one tensor. First what is explained, then progress and usable partial maps, each
         finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
-        METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL.
+        METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
+        a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it in `methods`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

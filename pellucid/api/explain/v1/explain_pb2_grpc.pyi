@@ -42,7 +42,8 @@ class ExplainServiceStub:
     Explain: _grpc.UnaryStreamMultiCallable[_explain_pb2.ExplainRequest, _explain_pb2.ExplainResponse]
     """Explains one tensor. First what is explained, then progress and usable partial maps, each
     finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
-    METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL.
+    METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
+    a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it in `methods`.
     """
 
 @_typing.type_check_only
@@ -59,7 +60,8 @@ class ExplainServiceAsyncStub(ExplainServiceStub):
     Explain: _aio.UnaryStreamMultiCallable[_explain_pb2.ExplainRequest, _explain_pb2.ExplainResponse]  # type: ignore[assignment]
     """Explains one tensor. First what is explained, then progress and usable partial maps, each
     finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
-    METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL.
+    METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
+    a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it in `methods`.
     """
 
 class ExplainServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -91,7 +93,8 @@ class ExplainServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_explain_pb2.ExplainResponse], _abc.AsyncIterator[_explain_pb2.ExplainResponse]]:
         """Explains one tensor. First what is explained, then progress and usable partial maps, each
         finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
-        METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL.
+        METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
+        a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it in `methods`.
         """
 
 def add_ExplainServiceServicer_to_server(servicer: ExplainServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
