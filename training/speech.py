@@ -26,7 +26,7 @@ from pellucid.architectures.weights import load_arrays, load_keras, save_arrays
 from pellucid.cards import AudioContract, Card
 from pellucid.spectrogram import normalise
 from training.evaluation import best_threshold, evaluate, recall_by_group
-from training.speech_data import Clips, Floats, augment, load_clips, mix, sampling_odds
+from training.speech_data import Clips, Floats, Odds, augment, draw_batch, load_clips
 from training.speech_loop import Recipe, Run
 
 THREADS = 2
@@ -151,11 +151,12 @@ def _one_epoch(
 ) -> float:
     frames = run.start_epoch()
     steps = len(clips.labels) // recipe.batch
-    rows = rng.choice(len(clips.labels), (steps, recipe.batch), p=sampling_odds(clips))
+    odds = Odds.of(clips)
     losses = []
-    for batch in tqdm(rows, desc=f"epoch {run.epoch + 1}/{recipe.epochs}", mininterval=20):
+    for _ in tqdm(range(steps), desc=f"epoch {run.epoch + 1}/{recipe.epochs}", mininterval=20):
+        batch = draw_batch(clips, odds, recipe.batch, rng)
         x = augment(clips.decibels[batch], contract, frames, rng)
-        losses.append(run.step(*mix(x, targets[batch], rng)))
+        losses.append(run.step(x, targets[batch]))
     return float(np.mean(losses))
 
 

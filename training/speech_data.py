@@ -8,6 +8,7 @@ import csv
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import soundfile
@@ -30,6 +31,8 @@ class Clips:
     labels: NDArray[np.int64]
     groups: tuple[str, ...]
     """Where each clip comes from: the synthesis engine, or the source of the human speech."""
+    twins: NDArray[np.int64]
+    """Row of the human clip that a clip was resynthesised from, or -1, shape `(N,)`."""
 
 
 def load_clips(data: Path, column: str, split: str, contract: AudioContract) -> Clips:
@@ -58,7 +61,9 @@ def load_clips(data: Path, column: str, split: str, contract: AudioContract) -> 
     groups = [
         row["speaker_or_engine"] if f else row["source"] for row, f in zip(rows, fake, strict=True)
     ]
-    return Clips(np.stack(decibels), np.array(fake, np.int64), tuple(groups))
+    at = {row["path"]: number for number, row in enumerate(rows)}
+    twins = [at.get(row["paired_real"], -1) for row in rows]
+    return Clips(np.stack(decibels), np.array(fake, np.int64), tuple(groups), np.array(twins))
 
 
 def _read(path: Path, contract: AudioContract) -> Floats:
@@ -69,16 +74,36 @@ def _read(path: Path, contract: AudioContract) -> Floats:
     return sound
 
 
-def sampling_odds(clips: Clips) -> NDArray[np.float64]:
-    """Chance of each clip to be drawn: classes alike, engines by the square root of their size.
+@dataclass(frozen=True)
+class Odds:
+    """Chance of each clip to be drawn, `(N,)`, within its class."""
 
-    Neural text to speech is rare in the data and common in the world, hence the root.
+    real: NDArray[np.float64]
+    fake: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, clips: Clips) -> Self:
+        """Weigh engines by the square root of their size, and twice if their clips have twins.
+
+        Neural text to speech is rare in the data and common in the world, hence the root;
+        resynthesised speech is by far the hardest to hear, hence the two.
+        """
+        sizes = Counter(clips.groups)
+        odds = np.array([sizes[group] ** -0.5 for group in clips.groups])
+        odds *= np.where(clips.twins >= 0, 2, 1)
+        real, fake = (np.where(clips.labels == label, odds, 0) for label in (0, 1))
+        return cls(real / real.sum(), fake / fake.sum())
+
+
+def draw_batch(clips: Clips, odds: Odds, size: int, rng: Generator) -> NDArray[np.int64]:
+    """Draw rows: half of them fake and, for each, a real one, its twin if it has one.
+
+    A twin has the same voice and words, so that nothing but what a vocoder leaves tells the two
+    apart; among clips drawn freely the network learns voices and words first and vocoders never.
     """
-    sizes = Counter(clips.groups)
-    odds = np.array([sizes[group] ** -0.5 for group in clips.groups])
-    for label in (0, 1):
-        odds[clips.labels == label] /= odds[clips.labels == label].sum()
-    return np.asarray(odds / odds.sum())
+    fake, real = (rng.choice(len(odds.real), size // 2, p=each) for each in (odds.fake, odds.real))
+    twins = clips.twins[fake]
+    return np.concatenate([fake, np.where(twins >= 0, twins, real)])
 
 
 def augment(decibels: Floats, contract: AudioContract, frames: int, rng: Generator) -> Floats:
@@ -98,21 +123,6 @@ def augment(decibels: Floats, contract: AudioContract, frames: int, rng: Generat
     x = _add_noise(x, rng)
     x = _limit_band(x, rng)
     return _hide(normalise(x, contract), rng)
-
-
-def mix(
-    x: Floats, targets: Floats, rng: Generator, share: float = 0.5, alpha: float = 0.3
-) -> tuple[Floats, Floats]:
-    """Blend a `share` of the batches with themselves in another order (arXiv:1710.09412)."""
-    if rng.random() > share:
-        return x, targets
-    weight = rng.beta(alpha, alpha, len(x)).astype(np.float32)
-    other = rng.permutation(len(x))
-    w = weight[:, None, None]
-    return (
-        w * x + (1 - w) * x[other],
-        weight[:, None] * targets + (1 - weight[:, None]) * targets[other],
-    )
 
 
 def _crop(decibels: Floats, frames: int, rng: Generator) -> Floats:
@@ -135,11 +145,13 @@ def _colour(n: int, bands: int, rng: Generator) -> Floats:
 
 
 def _add_noise(x: Floats, rng: Generator) -> Floats:
-    """Add stationary noise of some colour to a third of the clips, 10 to 45 dB below the speech."""
-    chosen = np.flatnonzero(rng.random(len(x)) < 0.33)
+    """Add stationary noise of some colour to a sixth of the clips, 15 to 45 dB below the speech."""
+    chosen = np.flatnonzero(rng.random(len(x)) < 0.17)
+    if not chosen.size:
+        return x
     part = x[chosen]
     speech = 10 * np.log10(np.mean(10 ** (part / 10), axis=(1, 2), keepdims=True))
-    level = speech - rng.uniform(10, 45, (len(chosen), 1, 1))
+    level = speech - rng.uniform(15, 45, (len(chosen), 1, 1))
     shape = _colour(len(chosen), x.shape[1], rng) * 1.5
     # The power of a noise in a band of several bins has roughly a gamma distribution.
     grain = rng.standard_gamma(3.0, part.shape, dtype=np.float32) / 3
@@ -149,9 +161,9 @@ def _add_noise(x: Floats, rng: Generator) -> Floats:
 
 
 def _limit_band(x: Floats, rng: Generator) -> Floats:
-    """Attenuate the upper bands of a fifth of the clips, as codecs and telephones do."""
+    """Attenuate the upper bands of a tenth of the clips, as codecs and telephones do."""
     bands = x.shape[1]
-    for row in np.flatnonzero(rng.random(len(x)) < 0.2):
+    for row in np.flatnonzero(rng.random(len(x)) < 0.1):
         cut = rng.integers(int(0.6 * bands), bands)
         slope = np.arange(1, bands - cut + 1, dtype=np.float32) * rng.uniform(2, 12)
         x[row, cut:] -= np.minimum(slope, rng.uniform(10, 50))[:, None]

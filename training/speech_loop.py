@@ -32,11 +32,11 @@ class Stage:
 class Recipe:
     """What a training does; the defaults made the weights that are shipped."""
 
-    stages: tuple[Stage, ...] = (Stage(63, 50), Stage(126, 12))
+    stages: tuple[Stage, ...] = (Stage(63, 44), Stage(126, 10))
     batch: int = 32
     learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    warm_up: float = 0.1
+    weight_decay: float = 0.05
+    warm_up: float = 0.05
     """Share of all steps over which the learning rate rises."""
     smoothing: float = 0.05
     origin_weight: float = 0.5

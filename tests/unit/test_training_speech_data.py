@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from pellucid.cards import AudioContract, Card
-from training.speech_data import Clips, augment, load_clips, mix, sampling_odds
+from training.speech_data import Clips, Odds, augment, draw_batch, load_clips
 
 CARD = Card.read(Path(__file__).parents[2] / "triton_repo/speech_mobilenet_v2/card.yaml")
 
@@ -29,6 +29,12 @@ def test_augmented_inputs_stay_in_the_contracts_range_and_leave_the_clips_alone(
     np.testing.assert_array_equal(decibels, before)
 
 
+def test_a_batch_of_one_is_varied_whatever_chance_chooses(contract):
+    decibels = np.full((1, contract.n_mels, 126), -30, np.float32)
+    for seed in range(20):
+        assert np.isfinite(augment(decibels, contract, 63, np.random.default_rng(seed))).all()
+
+
 def test_the_same_seed_varies_in_the_same_way(contract):
     decibels = np.random.default_rng(0).uniform(-60, 0, (4, contract.n_mels, 126))
     decibels = decibels.astype(np.float32)
@@ -36,33 +42,41 @@ def test_the_same_seed_varies_in_the_same_way(contract):
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_mixture_has_shares_of_targets_that_sum_to_one():
-    rng = np.random.default_rng(0)
-    x, targets = mix(np.ones((16, 4, 5), np.float32), np.eye(2, dtype=np.float32)[[0, 1] * 8], rng)
-    np.testing.assert_allclose(x, 1, rtol=1e-6)
-    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+def clips_of(labels: list[int], groups: list[str], twins: list[int]) -> Clips:
+    decibels = np.zeros((len(labels), 1, 1), np.float32)
+    return Clips(decibels, np.array(labels), tuple(groups), np.array(twins))
 
 
-def test_both_classes_are_drawn_alike_and_rare_engines_more_often_than_their_share():
-    groups = ("human",) * 6 + ("old",) * 8 + ("new",) * 2
-    clips = Clips(np.zeros((16, 1, 1), np.float32), np.repeat([0, 1], [6, 10]), groups)
-    odds = sampling_odds(clips)
-    assert odds[:6].sum() == pytest.approx(0.5) and odds.sum() == pytest.approx(1)
-    assert odds[14:].sum() / odds[6:14].sum() == pytest.approx(2**0.5 / 8**0.5)
+def test_rare_engines_are_drawn_more_often_than_their_share_and_twins_twice_as_often():
+    groups = ["human"] * 6 + ["old"] * 8 + ["new"] * 2 + ["vocoder"] * 2
+    odds = Odds.of(clips_of([0] * 6 + [1] * 12, groups, [-1] * 16 + [0, 1]))
+    assert odds.real.sum() == pytest.approx(1) and odds.real[6:].sum() == 0
+    assert odds.fake.sum() == pytest.approx(1) and odds.fake[:6].sum() == 0
+    assert odds.fake[14:16].sum() / odds.fake[6:14].sum() == pytest.approx(2**0.5 / 8**0.5)
+    assert odds.fake[16:].sum() / odds.fake[14:16].sum() == pytest.approx(2)
+
+
+def test_a_batch_holds_as_many_real_as_fake_clips_and_the_twins_of_those_that_have_one():
+    clips = clips_of([0, 0, 0, 1, 1], ["a", "a", "a", "tts", "vocoder"], [-1, -1, -1, -1, 2])
+    rows = draw_batch(clips, Odds.of(clips), 64, np.random.default_rng(0))
+    fake, real = rows[:32], rows[32:]
+    assert (clips.labels[fake] == 1).all() and (clips.labels[real] == 0).all()
+    assert (real[fake == 4] == 2).all() and set(real[fake == 3]) == {0, 1, 2}
 
 
 def test_clips_are_those_of_the_protocols_split_and_engines_name_the_fake_ones(tmp_path, contract):
     rows = [
-        "path,label,speaker_or_engine,source,split_b",
-        "a.wav,real,anna,reading,train",
-        "b.wav,fake,vocoder,made here,train",
-        "c.wav,real,bert,reading,test",
+        "path,label,speaker_or_engine,source,paired_real,split_b",
+        "a.wav,real,anna,reading,,train",
+        "b.wav,fake,vocoder,made here,a.wav,train",
+        "c.wav,real,bert,reading,,test",
     ]
     (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
     for name in "abc":
         soundfile.write(tmp_path / f"{name}.wav", np.zeros(32_000), 16_000)
     clips = load_clips(tmp_path, "split_b", "train", contract)
     assert clips.groups == ("reading", "vocoder") and clips.labels.tolist() == [0, 1]
+    assert clips.twins.tolist() == [-1, 0]
     assert clips.decibels.shape == (2, contract.n_mels, contract.frames)
     with pytest.raises(ValueError, match="no clip"):
         load_clips(tmp_path, "split_b", "val", contract)
@@ -70,7 +84,7 @@ def test_clips_are_those_of_the_protocols_split_and_engines_name_the_fake_ones(t
 
 def test_a_clip_of_another_rate_is_refused(tmp_path, contract):
     (tmp_path / "manifest.csv").write_text(
-        "path,label,speaker_or_engine,source,split_b\na.wav,real,anna,reading,train\n"
+        "path,label,speaker_or_engine,source,paired_real,split_b\na.wav,real,anna,reading,,train\n"
     )
     soundfile.write(tmp_path / "a.wav", np.zeros(32_000), 8_000)
     with pytest.raises(ValueError, match="8000 Hz"):
