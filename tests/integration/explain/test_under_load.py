@@ -68,15 +68,18 @@ async def test_a_thousand_perturbations_pass_between_peers_with_default_limits(
 
 
 async def test_what_is_there_at_the_deadline_comes_back_as_truncated(
-    stub: Stub, large: LinearModel
+    explain_service: Serve, large: LinearModel
 ) -> None:
-    methods = [Method(lime=Lime(samples=10_000)), Method(kernel_shap=KernelShap(samples=5_000))]
-    answer = await explain(stub, request(large, picture(large), methods), timeout=6)
+    """One mask a call is too slow on any machine; shap's own drawing fits on a slow one."""
+    methods = [Method(lime=Lime(samples=10_000)), Method(kernel_shap=KernelShap(samples=10_000))]
+    asked = request(large, picture(large), methods)
+    async with explain_service(masks_per_call=1) as stub:
+        answer = await explain(stub, asked, timeout=14)
     assert [found.truncated for found in answer.explanations] == [True, True]
     assert all(np.isfinite(values).all() for values in answer.maps)
     assert {found.method for found in answer.partials} <= {"kernel_shap", "lime"}
     shap = answer.explanations[1]
-    assert shap.receipt.model_calls < 5_000
+    assert shap.receipt.model_calls < 10_000
     assert shap.trust.additivity_gap == pytest.approx(0, abs=1e-4)
 
 
