@@ -23,8 +23,10 @@ def measure(
     triton = InferenceServerClient(system.triton_url)
     content = sample.read_bytes()
     with Client(system.gateway_url) as client:
-        direct = median_seconds(lambda: triton.infer(model, [tensor]), repeats)
-        through = median_seconds(lambda: client.classify(content, model), repeats)
+        direct, through = median_seconds(
+            [lambda: triton.infer(model, [tensor]), lambda: client.classify(content, model)],
+            repeats,
+        )
     triton.close()
     return [
         Figure(f"{model}: Triton alone, a ready tensor", direct * MILLISECONDS, "ms"),

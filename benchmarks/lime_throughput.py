@@ -105,6 +105,5 @@ def _lime_library(repository: Path, samples: int) -> float:
         hide_color=0.5,
         num_samples=samples,
         segmentation_fn=partial(slic, n_segments=50),
-        progress_bar=False,
     )
     return samples / (perf_counter() - start)

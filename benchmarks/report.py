@@ -6,9 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
+
+_WARM_UP: Final = 3
+"""Rounds that are not counted."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,13 @@ def save(figures: Sequence[Figure], path: Path) -> None:
     path.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n")
 
 
-def median_seconds(call: Callable[[], object], repeats: int, warm_up: int = 3) -> float:
-    """Median wall-clock time of a call."""
-    times = []
-    for number in range(warm_up + repeats):
-        start = perf_counter()
-        call()
-        if number >= warm_up:
-            times.append(perf_counter() - start)
-    return statistics.median(times)
+def median_seconds(calls: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Median wall-clock time of each call; they take turns, so all meet the same machine."""
+    times: list[list[float]] = [[] for _ in calls]
+    for number in range(_WARM_UP + repeats):
+        for call, taken in zip(calls, times, strict=True):
+            start = perf_counter()
+            call()
+            if number >= _WARM_UP:
+                taken.append(perf_counter() - start)
+    return [statistics.median(taken) for taken in times]
