@@ -36,7 +36,8 @@ def show_prediction(prediction: Prediction) -> None:
     """Print scores, facts and windows."""
     answers.print(
         f"[bold]{escape(prediction.top_label)}[/]  [dim]{escape(prediction.model)} "
-        f"{escape(prediction.model_version)} · {escape(words.facts(prediction))}[/]"
+        f"version {escape(prediction.model_version)} · {escape(words.facts(prediction))}[/]",
+        soft_wrap=True,
     )
     logit_of = "mean logit" if len(prediction.windows) > 1 else "logit"
     table = simple_table("label", "score", logit_of, "threshold")
@@ -74,7 +75,7 @@ def show_result(result: Result) -> None:
     show_prediction(result.prediction)
     if len(result.prediction.windows) > 1:
         answers.print(f"[dim]explained: window {result.explained.window_index}[/]")
-    table = simple_table("method", "target", "trust", "calls", "seconds", "beware of")
+    table = simple_table("method", "target", "trust", "calls", "seconds")
     for explanation in result.explanations:
         table.add_row(
             explanation.method,
@@ -82,9 +83,12 @@ def show_result(result: Result) -> None:
             _trust(explanation),
             f"{explanation.receipt.model_calls:,}",
             f"{explanation.receipt.seconds:.2f}",
-            escape("; ".join(words.cautions(explanation))),
         )
     answers.print(table)
+    for explanation in result.explanations:
+        name = f"{explanation.method}, {escape(explanation.target.label)}"
+        for caution in words.cautions(explanation):
+            answers.print(f"[yellow]beware[/] {name}: {escape(caution)}", soft_wrap=True)
 
 
 def size(count: int) -> str:

@@ -147,9 +147,9 @@ class Flows:
         names = [model.name for model in found.models]
         if len(names) == 1:
             return names[0]
-        kind = media_type or "a file of this kind"
+        accepted = f"{len(names) or 'no'} models accept {media_type}"
         raise InvalidArgument(
-            f"{len(names) or 'no'} models accept {kind}",
+            accepted if media_type else "the file's first bytes do not say what it is",
             field="model",
             remedy=f"choose one of: {', '.join(names)}" if names else "send another file",
         )

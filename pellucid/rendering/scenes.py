@@ -74,7 +74,11 @@ def _sound(window: ModelInput, display: Pixels, facts: AudioFacts | None) -> Sou
     if not end > start:
         start, end = window.start_s, max(window.end_s, window.start_s + 1e-3)
     frequencies = window.axes.frequency_hz if window.axes is not None else np.zeros(0)
-    ends = facts.duration_s if facts is not None and start < facts.duration_s < end else None
+    # The last frame reaches past the window; only samples of the window itself can be padding.
+    last = window.end_s if window.end_s > start else end
+    ends = facts.duration_s if facts is not None and facts.duration_s > start else None
+    if ends is not None and ends > last - 1e-3:
+        ends = None
     return SoundScene(
         start_s=start,
         end_s=end,

@@ -78,6 +78,13 @@ def test_sound_knows_where_the_recording_ends(clip: Result) -> None:
     assert scene.recording_end_s == pytest.approx(3.4)
 
 
+def test_a_recording_that_fills_its_window_has_no_padding(clip: Result) -> None:
+    window = replace(clip.explained.window, end_s=3.4)
+    scene = scene_of(replace(clip.explained, window=window))
+    assert isinstance(scene, SoundScene)
+    assert scene.recording_end_s is None
+
+
 def test_a_rotated_map_is_drawn_rotated(film: Result) -> None:
     turned = replace(film.explained.window, to_original=Affine(0, -320 / 224, 320, 260 / 224, 0, 0))
     scene = scene_of(replace(film.explained, window=turned), png(np.zeros((260, 320), np.uint8)))
