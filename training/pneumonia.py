@@ -39,7 +39,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a training does; the defaults made the weights that are shipped."""
+    """What a training does; the card of a model says how far its weights went with it."""
 
     stages: tuple[Stage, ...] = (Stage(64, 14), Stage(128, 4), Stage(224, 1))
     images_per_epoch: int = 2816

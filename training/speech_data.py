@@ -127,7 +127,8 @@ def augment(decibels: Floats, contract: AudioContract, frames: int, rng: Generat
 
 def _crop(decibels: Floats, frames: int, rng: Generator) -> Floats:
     length = decibels.shape[2]
-    starts = rng.integers(length, size=len(decibels))
+    # The halves of a batch share their starts, so that twins show the same words.
+    starts = np.resize(rng.integers(length, size=(len(decibels) + 1) // 2), len(decibels))
     columns = (starts[:, None] + np.arange(frames)) % length
     return np.take_along_axis(decibels, columns[:, None, :], axis=2)
 
