@@ -1,15 +1,17 @@
 """From a file to scores: the preprocess service makes the tensors, Triton answers them."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from gateway import metrics
 from gateway.peers import RESERVE_S, PreprocessPeer
 from pellucid import contracts
-from pellucid.api.common.v1 import media_pb2
+from pellucid.api.common.v1 import contract_pb2, media_pb2
 from pellucid.api.preprocess.v1 import preprocess_pb2
 from pellucid.errors import (
     InvalidArgument,
@@ -61,6 +63,8 @@ class Classification:
         self._models = models
         self._preprocess = preprocess
         self._max_content_bytes = max_content_bytes
+        self._contracts: dict[str, contract_pb2.PreprocessContract] = {}
+        """By model, as last seen."""
 
     async def classify(self, name: str, content: bytes, deadline: Deadline) -> Classified:
         """Classify one file.
@@ -72,7 +76,19 @@ class Classification:
             DeadlineTooShort: the time is up.
         """
         self.check_content(content)
-        return await self.run(await self.model(name), content, deadline)
+        # Read by the contract that was last seen while Triton is asked for the present one.
+        expected = self._contracts.get(name)
+        ahead = expected and asyncio.create_task(self._read(name, content, expected, deadline))
+        try:
+            model = await self.model(name)
+            contract = contracts.encode(model.card.preprocess)
+            if ahead and contract == expected:
+                return await self._infer(model, await ahead, deadline)
+        finally:
+            if ahead:
+                await _drop(ahead)
+        self._contracts[name] = contract
+        return await self.run(model, content, deadline)
 
     def check_content(self, content: bytes) -> None:
         """Refuse what need not be read to be refused."""
@@ -108,15 +124,19 @@ class Classification:
 
     async def run(self, model: ServedModel, content: bytes, deadline: Deadline) -> Classified:
         """Classify a file that was checked, with a model that was found; raises as `classify`."""
+        contract = contracts.encode(model.card.preprocess)
+        read = await self._read(model.card.name, content, contract, deadline)
+        return await self._infer(model, read, deadline)
+
+    async def _infer(
+        self, model: ServedModel, read: preprocess_pb2.PreprocessResponse, deadline: Deadline
+    ) -> Classified:
         name = model.card.name
-        begin = perf_counter()
-        read = await self._read(model, content, deadline)
         tensors = np.stack([_tensor(window, model) for window in read.windows])
-        between = perf_counter()
+        begin = perf_counter()
         inner = Deadline.after(deadline.timeout(RESERVE_S))
         served, precision = await self._models.infer(model, tensors, inner)
-        metrics.STEP_SECONDS.labels(name, "preprocess").observe(between - begin)
-        metrics.STEP_SECONDS.labels(name, "infer").observe(perf_counter() - between)
+        metrics.STEP_SECONDS.labels(name, "infer").observe(perf_counter() - begin)
         metrics.PREDICTIONS.labels(name).inc()
         metrics.WINDOWS.labels(name).inc(len(tensors))
         if not np.isfinite(served).all():
@@ -133,20 +153,34 @@ class Classification:
         )
 
     async def _read(
-        self, model: ServedModel, content: bytes, deadline: Deadline
+        self,
+        name: str,
+        content: bytes,
+        contract: contract_pb2.PreprocessContract,
+        deadline: Deadline,
     ) -> preprocess_pb2.PreprocessResponse:
-        contract = contracts.encode(model.card.preprocess)
+        begin = perf_counter()
         try:
-            return await self._preprocess.preprocess(content, contract, deadline)
+            read = await self._preprocess.preprocess(content, contract, deadline)
         except InvalidArgument as error:
             if error.field.startswith("contract"):
                 # The card's fault, not the caller's.
                 raise ModelNotReady(
-                    f"the card of {model.card.name} asks for what cannot be made: {error.message}",
+                    f"the card of {name} asks for what cannot be made: {error.message}",
                     field="model",
                     remedy="mend its preprocess contract and load it again",
                 ) from error
             raise
+        metrics.STEP_SECONDS.labels(name, "preprocess").observe(perf_counter() - begin)
+        return read
+
+
+async def _drop(task: asyncio.Task[Any]) -> None:
+    """Stop a task that may have ended; what it raised, if anything, is of no interest."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
 
 
 def _tensor(window: media_pb2.Window, model: ServedModel) -> FloatArray:

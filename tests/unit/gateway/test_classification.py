@@ -15,7 +15,7 @@ from pellucid.errors import (
     UnknownModel,
     UnreadableMedia,
 )
-from tests.unit.gateway.backstage import LABELS, served
+from tests.unit.gateway.backstage import LABELS, card, served
 from tests.unit.gateway.conftest import Stage
 from tests.unit.gateway.refusals import refusal
 
@@ -140,3 +140,24 @@ async def test_the_request_id_goes_on(stage: Stage) -> None:
     )
     assert answer.prediction.request_id == "mine"
     assert stage.preprocess.metadata["x-request-id"] == "mine"
+
+
+async def test_a_model_that_was_loaded_again_is_read_for_by_its_new_contract(stage: Stage) -> None:
+    request = ClassifyRequest(model="shade", content=b"file")
+    await stage.stub.Classify(request)
+    contract = {**card().preprocess.model_dump(), "mean": [0.5]}
+    stage.models.models["shade"] = served(preprocess=contract)
+    for _ in range(2):
+        assert (await stage.stub.Classify(request)).prediction.top_label == "bright"
+        assert stage.preprocess.calls[-1].contract.image.mean == [0.5]
+
+
+@pytest.mark.parametrize("fails", [None, UnreadableMedia("damaged", field="content", remedy="")])
+async def test_a_model_that_is_gone_is_unknown_whatever_file_was_read_for_it(
+    stage: Stage, fails: Exception | None
+) -> None:
+    await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
+    del stage.models.models["shade"]
+    stage.preprocess.fails = fails
+    error = await refused(stage, model="shade", content=b"file")
+    assert (type(error), error.field) == (UnknownModel, "model")
