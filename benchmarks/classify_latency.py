@@ -1,8 +1,11 @@
 """What `Classify` through the gateway adds to Triton's own time, at the median."""
 
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from benchmarks.report import Figure, median_seconds
@@ -16,26 +19,35 @@ MILLISECONDS = 1e3
 def measure(
     system: EmbeddedSystem, repository: Path, model: str, sample: Path, repeats: int
 ) -> list[Figure]:
-    """Time one file through the gateway, and one ready tensor straight to Triton."""
+    """Time two files through the gateway, and one ready tensor straight to Triton.
+
+    The files are the sample as it is, and the same as a JPEG of the size that the model wants.
+    """
     card = Card.read(repository / model / "card.yaml")
     tensor = InferInput("input", [1, *card.preprocess.shape], "FP32")
     tensor.set_data_from_numpy(np.zeros((1, *card.preprocess.shape), np.float32))
     triton = InferenceServerClient(system.triton_url)
-    content = sample.read_bytes()
+    files = _files(sample, card.preprocess.shape[-2:])
     with Client(system.gateway_url) as client:
-        direct, through = median_seconds(
-            [lambda: triton.infer(model, [tensor]), lambda: client.classify(content, model)],
-            repeats,
-        )
+        calls = [partial(client.classify, content, model) for content in files.values()]
+        direct, *through = median_seconds([partial(triton.infer, model, [tensor]), *calls], repeats)
     triton.close()
-    return [
-        Figure(f"{model}: Triton alone, a ready tensor", direct * MILLISECONDS, "ms"),
-        Figure(f"{model}: Classify through the gateway", through * MILLISECONDS, "ms"),
-        Figure(
-            f"{model}: added by the gateway and preprocessing",
-            (through - direct) * MILLISECONDS,
-            "ms",
-            "under 10",
-        ),
-        Figure(f"{model}: gateway / Triton", through / direct, "ratio"),
-    ]
+    figures = [Figure(f"{model}: Triton alone, a ready tensor", direct * MILLISECONDS, "ms")]
+    for name, seconds in zip(files, through, strict=True):
+        added = (seconds - direct) * MILLISECONDS
+        figures += [
+            Figure(f"{name}: Classify through the gateway", seconds * MILLISECONDS, "ms"),
+            Figure(f"{name}: added by the gateway and preprocessing", added, "ms", "under 10"),
+            Figure(f"{name}: gateway / Triton", seconds / direct, "ratio"),
+        ]
+    return figures
+
+
+def _files(sample: Path, size: tuple[int, ...]) -> dict[str, bytes]:
+    height, width = size
+    picture, jpeg = Image.open(sample), BytesIO()
+    picture.resize((width, height)).save(jpeg, "JPEG", quality=95)
+    return {
+        f"{picture.width} x {picture.height} {picture.format}": sample.read_bytes(),
+        f"{width} x {height} JPEG": jpeg.getvalue(),
+    }

@@ -53,8 +53,10 @@ async def serve(settings: ExplainSettings) -> AsyncIterator[Server]:
         register = partial(explain_pb2_grpc.add_ExplainServiceServicer_to_server, servicer)
         server = await stack.enter_async_context(Server(settings, descriptor, register))
         checked = asyncio.Event()
+        # A group, because a task that fails must end the service rather than leave it unready.
+        group = await stack.enter_async_context(asyncio.TaskGroup())
         for task in (_watch(server, models, checked), _check_copies(models, gradients, checked)):
-            stack.callback(asyncio.create_task(task).cancel)
+            stack.callback(group.create_task(task).cancel)
         yield server
 
 

@@ -1,6 +1,6 @@
 """What numbers mean, in plain words."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -72,6 +72,8 @@ def findings(explanation: Explanation) -> list[Finding]:
         words = f"{trust.coverage:.0%} of the input was hidden at least once"
         grade = Grade.GOOD if trust.coverage >= 0.999 else Grade.POOR
         found.append(Finding("coverage", f"{trust.coverage:.0%}", grade, words))
+    if explanation.truncated:  # what it says of the calls that were made is not the whole
+        return [replace(one, grade=Grade.FAIR) if one.grade is Grade.GOOD else one for one in found]
     return found
 
 

@@ -96,6 +96,23 @@ def test_the_request_id_is_in_every_services_log(system: EmbeddedSystem, gateway
     wait_until(lambda: all(logged(name) for name in ("gateway", "preprocess", "explain")))
 
 
+def test_the_request_id_reaches_triton(system: EmbeddedSystem, gateway: Any) -> None:
+    request = ExplainRequest(
+        model="planted_patch", content=PICTURE, methods=[Method(lime=Lime(samples=10))]
+    )
+    with InferenceServerClient(system.triton_url) as client:
+        # Triton tells the ids of requests that succeed only when it is talkative.
+        client.update_log_settings({"log_verbose_level": 1})
+        try:
+            list(gateway.Explain(request, metadata=(("x-request-id", "follow-me-down"),)))
+        finally:
+            client.update_log_settings({"log_verbose_level": 0})
+    lines = Path(system.service("triton").log).read_text().splitlines()
+    mine = [line for line in lines if "follow-me-down" in line]
+    assert any("planted_patch_masked" in line for line in mine)
+    assert any("planted_patch_masked" not in line for line in mine)
+
+
 def test_after_a_cancel_triton_is_asked_no_more(system: EmbeddedSystem, gateway: Any) -> None:
     client = InferenceServerClient(system.triton_url)
 

@@ -45,3 +45,10 @@ def test_numbers_and_names_are_for_people(film: Result, clip: Result) -> None:
     assert facts(film.prediction).startswith("image/png · 320 by 260 pixels")
     assert "3.40 s" in facts(clip.prediction)
     assert parameters(film.get("lime").receipt).startswith("samples = 500")
+
+
+def test_no_number_of_a_truncated_map_reads_as_good(film: Result) -> None:
+    explanation = film.explanations[0]
+    trust = replace(explanation.trust, completeness_gap=0.0, coverage=1.0, r_squared=0.9)
+    cut = findings(replace(explanation, trust=trust, truncated=True))
+    assert {finding.grade for finding in cut} == {Grade.FAIR}
