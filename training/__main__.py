@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pellucid.architectures.weights import load_arrays, save_arrays
 from pellucid.cards import Card
+from pellucid.export import export_model
 from training.publish import publish
 
 ROOT = Path(__file__).parents[1]
@@ -17,7 +18,7 @@ MODELS = {
 
 
 def main() -> None:
-    """Train, measure and publish one model; an interrupted training goes on where it was."""
+    """Train, measure, publish and export one model; an interrupted training goes on where it was."""
     parser = argparse.ArgumentParser(prog="python -m training", description=main.__doc__)
     parser.add_argument("model", choices=sorted(MODELS))
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
@@ -34,6 +35,7 @@ def main() -> None:
     save_arrays(load_arrays(model.train(card, data, run)), shipped)
     thresholds, quality = model.measure(card, data, shipped)
     publish(folder, shipped, thresholds, quality)
+    export_model(folder)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class Recipe:
     cycle_epochs: int = 24
     """Length of the one cycle that the first stage follows; the later stages leave it for a
     straight line to zero."""
-    refinement: Stage = Stage(224, 2)
+    refinement: Stage = Stage(224, 3)
     """Comes last, with a rate and an average of its own."""
     refinement_rate: float = 4e-4
     """Where the refinement's learning rate starts, on a straight line to zero."""

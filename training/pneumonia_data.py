@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Generator, Tensor
-from torch.nn.functional import affine_grid, grid_sample, interpolate
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
 from pellucid.cards import ImageContract
 
@@ -39,7 +39,10 @@ def normalise(images: Tensor, size: int, contract: ImageContract) -> Tensor:
 
 
 def augment(x: Tensor, contract: ImageContract, generator: Generator) -> Tensor:
-    """Vary pose and exposure: the test images differ from the training images in both.
+    """Vary pose, sharpness and exposure, in which the two classes were taken differently.
+
+    What depends on the device that took them would be learned in place of the lungs: sharpness
+    alone tells the classes apart with an AUC of 0.75 on the training images.
 
     Args:
         x: model inputs `(N, 1, H, W)`.
@@ -52,6 +55,8 @@ def augment(x: Tensor, contract: ImageContract, generator: Generator) -> Tensor:
         return (torch.rand(n, generator=generator) * (end - start) + start).view(n, 1, 1, 1)
 
     x = _move(x, generator)
+    smooth = avg_pool2d(avg_pool2d(x, 3, 1, 1), 3, 1, 1)
+    x = x + (smooth - x) * uniform(-0.5, 1)  # from sharpened to blurred
     unit = (x * scale + low).clamp(0, 1) ** torch.exp(uniform(-0.5, 0.5))
     mean = unit.mean(dim=(2, 3), keepdim=True)
     unit = (unit - mean) * uniform(0.6, 1.4) + mean + uniform(-0.15, 0.15)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import grpc
 import numpy as np
 import pytest
 
@@ -24,18 +23,10 @@ from pellucid.client import (
     Partial,
     Progress,
     ScoreSpace,
-    ServerError,
     Slic,
     TopK,
 )
-from pellucid.errors import (
-    BackendUnavailable,
-    DeadlineTooShort,
-    InvalidArgument,
-    MediaLimitExceeded,
-    QueueFull,
-    UnknownModel,
-)
+from pellucid.errors import InvalidArgument
 from tests.answers import METHODS, picture, png
 from tests.fake_gateway import FakeGateway
 
@@ -225,97 +216,6 @@ def test_a_plan_counts_calls(client: Client) -> None:
 def test_a_plan_finds_the_model_of_a_file(client: Client, gateway: FakeGateway) -> None:
     client.plan(PNG)
     assert gateway.requests[-1].model == "xray"
-
-
-def test_errors_of_the_family_come_back_as_they_were_raised(
-    client: Client, gateway: FakeGateway
-) -> None:
-    gateway.failures.append(QueueFull("full", remedy="come back", retry_after_s=2.5, limit="8"))
-    with pytest.raises(QueueFull) as caught:
-        client.explain_all(PNG, "xray", request_id="mine")
-    assert caught.value.retry_after_s == 2.5
-    assert caught.value.metadata["limit"] == "8"
-    assert caught.value.metadata["request_id"] == "mine"
-    gateway.failures.append(UnknownModel("no such model", field="model"))
-    with pytest.raises(UnknownModel):
-        client.classify(PNG, "nope")
-
-
-def test_a_bug_of_the_server_names_the_request(client: Client, gateway: FakeGateway) -> None:
-    gateway.failures.append(grpc.StatusCode.INTERNAL)
-    with pytest.raises(ServerError) as caught:
-        client.classify(PNG, "xray", request_id="mine")
-    assert caught.value.code == "INTERNAL"
-    assert caught.value.request_id == "mine"
-
-
-def test_a_unary_call_is_made_again_when_nobody_answered(
-    client: Client, gateway: FakeGateway
-) -> None:
-    gateway.failures += [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE]
-    assert client.classify(PNG, "xray").top_label == "other"
-    assert len(gateway.requests) == 3
-
-
-def test_an_explanation_is_not_begun_twice(client: Client, gateway: FakeGateway) -> None:
-    gateway.failures.append(grpc.StatusCode.UNAVAILABLE)
-    with pytest.raises(BackendUnavailable):
-        client.explain_all(PNG, "xray")
-    assert len(gateway.requests) == 1
-
-
-def test_nobody_at_the_address_is_an_unavailable_backend() -> None:
-    with Client("localhost:1", deadline_s=5) as client, pytest.raises(BackendUnavailable):
-        client.capabilities()
-
-
-def test_the_deadline_travels_and_ends_the_call(client: Client, gateway: FakeGateway) -> None:
-    gateway.endless = True
-    with pytest.raises(DeadlineTooShort):
-        client.explain_all(PNG, "xray", methods="lime", deadline=0.5)
-    assert gateway.timeouts[-1] is not None
-    assert gateway.timeouts[-1] < 1
-
-
-def test_leaving_the_events_cancels_the_call(client: Client, gateway: FakeGateway) -> None:
-    gateway.endless = True
-    events = client.explain(PNG, "xray", methods="lime")
-    next(events)
-    events.close()  # type: ignore[attr-defined]
-    client.capabilities()  # the connection still works
-    for _ in range(200):
-        if gateway.cancelled:
-            break
-        client.capabilities()
-    assert gateway.cancelled
-
-
-def test_a_file_past_the_servers_limit_is_not_sent(client: Client, gateway: FakeGateway) -> None:
-    with pytest.raises(MediaLimitExceeded) as caught:
-        client.classify(b"\0" * ((20 << 20) + 1), "xray")
-    assert caught.value.field == "content"
-    assert caught.value.metadata["limit"] == "max_content_bytes"
-    assert caught.value.metadata["maximum"] == str(20 << 20)
-    assert [type(request).__name__ for request in gateway.requests] == ["GetCapabilitiesRequest"]
-
-
-def test_a_file_past_the_clients_own_message_size_is_not_sent(url: str) -> None:
-    with (
-        Client(url, max_message_bytes=4 << 20) as client,
-        pytest.raises(MediaLimitExceeded) as caught,
-    ):
-        client.classify(b"\0" * (4 << 20), "xray")
-    assert caught.value.metadata["limit"] == "max_message_bytes"
-
-
-def test_a_large_file_below_the_limit_is_sent(client: Client, gateway: FakeGateway) -> None:
-    client.classify(b"\0" * (10 << 20), "xray")
-    assert len(gateway.requests[-1].content) == 10 << 20
-
-
-def test_what_is_not_read_is_not_sent(client: Client, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        client.classify(tmp_path / "nothing.png", "xray")
 
 
 def test_score_spaces_are_plain_strings_too() -> None:
