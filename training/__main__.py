@@ -18,7 +18,7 @@ MODELS = {
 
 
 def main() -> None:
-    """Train, measure, publish and export one model; an interrupted training goes on where it was."""
+    """Train, measure and publish one model; an interrupted training goes on where it was."""
     parser = argparse.ArgumentParser(prog="python -m training", description=main.__doc__)
     parser.add_argument("model", choices=sorted(MODELS))
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
