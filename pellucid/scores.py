@@ -81,40 +81,37 @@ def expected_targets(card: Card, wanted: Sequence[methods_pb2.Target]) -> int:
 def _resolve(
     card: Card, target: methods_pb2.Target, scores: FloatArray, ranking: list[int], field: str
 ) -> list[int]:
-    labels = ", ".join(card.labels)
+    count = len(card.labels)
     match target.WhichOneof("target"):
         case "label":
             if target.label not in card.labels:
-                raise UnknownLabel(
-                    f"{card.name} has no label {target.label!r}",
-                    field=f"{field}.label",
-                    remedy=f"choose one of: {labels}",
-                    model=card.name,
-                )
+                raise _no_label(card, repr(target.label), f"{field}.label", "choose one of")
             return [card.labels.index(target.label)]
         case "index":
-            if target.index >= len(card.labels):
-                raise UnknownLabel(
-                    f"{card.name} has no label number {target.index}",
-                    field=f"{field}.index",
-                    remedy=f"choose 0 to {len(card.labels) - 1}: {labels}",
-                    model=card.name,
-                )
+            if target.index >= count:
+                choice = f"choose 0 to {count - 1}"
+                raise _no_label(card, f"number {target.index}", f"{field}.index", choice)
             return [target.index]
         case "top_k":
-            if not 1 <= target.top_k <= len(card.labels):
+            if not 1 <= target.top_k <= count:
                 raise InvalidArgument(
                     f"top_k is {target.top_k}",
                     field=f"{field}.top_k",
-                    remedy=f"choose 1 to {len(card.labels)}",
+                    remedy=f"choose 1 to {count}",
                 )
             return ranking[: target.top_k]
         case "above_threshold":
             present = [k for k in ranking if scores[k] >= card.thresholds.get(card.labels[k], 0.5)]
             return present or ranking[:1]
         case _:
-            raise InvalidArgument(
-                "the target is empty",
-                field=field,
-                remedy="set label, index, top_k or above_threshold",
-            )
+            remedy = "set label, index, top_k or above_threshold"
+            raise InvalidArgument("the target is empty", field=field, remedy=remedy)
+
+
+def _no_label(card: Card, what: str, field: str, choice: str) -> UnknownLabel:
+    return UnknownLabel(
+        f"{card.name} has no label {what}",
+        field=field,
+        remedy=f"{choice}: {', '.join(card.labels)}",
+        model=card.name,
+    )
