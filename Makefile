@@ -60,8 +60,9 @@ train: $(READY)  ## Train MODEL from DATA
 lock: $(READY)  ## Pin every dependency anew
 	$(BIN)/pip-compile --quiet --upgrade --allow-unsafe --extra=dev --strip-extras --no-emit-index-url \
 		--no-emit-trusted-host --no-emit-find-links --output-file=requirements/lock.txt pyproject.toml
-	@# The extras name each other through pellucid itself, which is no release but this folder.
-	sed -i '/^pellucid @ /,+1d' requirements/lock.txt
+	@# The extras name each other through pellucid itself, which is no release but this folder; not
+	@# every index has torch's CPU build under a version of its own.
+	sed -i -e '/^pellucid @ /,+1d' -e 's/^\(torch==.*\)+cpu$$/\1/' requirements/lock.txt
 
 clean:  ## Remove what was built, but not .venv
 	rm -rf build dist out .pellucid .mypy_cache .ruff_cache .pytest_cache
