@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import onnx
+from safetensors import SafetensorError
 
 from pellucid.architectures import build
 from pellucid.architectures.weights import WeightsMismatch, load_keras, load_torch
@@ -24,13 +25,15 @@ def classifier_graph(card: Card, architecture: Architecture, weights: Path) -> o
         A graph whose batch size is free.
 
     Raises:
-        ExportError: the network does not exist, or the weights do not fit it.
+        ExportError: the network does not exist, or the weights cannot be read or do not fit it.
     """
     export = _from_torch if architecture.framework == "torch" else _from_keras
     try:
         return export(card, architecture, weights)
     except (WeightsMismatch, ValueError) as error:
         raise ExportError(f"{card.name}: {error}") from error
+    except (OSError, SafetensorError) as error:
+        raise ExportError(f"{card.name}: {weights.name} cannot be read: {error}") from error
 
 
 def _from_torch(card: Card, architecture: Architecture, weights: Path) -> onnx.ModelProto:

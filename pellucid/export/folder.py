@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import yaml
 
 from pellucid.cards import MASKED_SUFFIX, Card
 from pellucid.export.classifier import classifier_graph
 from pellucid.export.config import classifier_config, masked_config
 from pellucid.export.errors import ExportError
-from pellucid.export.graphs import set_source, source_of
+from pellucid.export.graphs import read_graph, set_source, source_of
 from pellucid.export.masked import masked_graph
 
 _EXPORTER = "1"
@@ -40,7 +41,7 @@ class ModelFolder:
         """
         try:
             folder = cls(path, Card.read(path / "card.yaml"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:
             raise ExportError(f"{path.name}/card.yaml: {error}") from error
         if folder.card.name != path.name:
             raise ExportError(f"{path.name}/card.yaml is of a model called {folder.card.name!r}")
@@ -131,7 +132,7 @@ def export_model(path: Path) -> None:
         graph = classifier_graph(card, card.architecture, folder.weights)
         set_source(graph, source)
     else:
-        graph = onnx.load_model(folder.model)
+        graph = read_graph(folder.model)
     _check(graph, card)
     masked = masked_graph(graph, card.preprocess.layout)
     set_source(masked, source)
@@ -158,11 +159,15 @@ def _check(graph: onnx.ModelProto, card: Card) -> None:
 
 
 def _has(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text(encoding="utf-8") == text
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def _source_in(path: Path) -> str | None:
-    return source_of(onnx.load_model(path)) if path.is_file() else None
+    try:
+        return source_of(read_graph(path))
+    except ExportError:
+        # Missing or damaged, it is not what would be written.
+        return None
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -1,9 +1,26 @@
 """Small operations on ONNX graphs."""
 
+from pathlib import Path
+
 import onnx
+from google.protobuf.message import DecodeError
+
+from pellucid.export.errors import ExportError
 
 SOURCE_KEY = "pellucid_source"
 """Metadata of a built graph: digest of what it was built from."""
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """Read a graph.
+
+    Raises:
+        ExportError: there is none, or it is not one that ONNX can read.
+    """
+    try:
+        return onnx.load_model(path)
+    except (OSError, ValueError, DecodeError, onnx.checker.ValidationError) as error:
+        raise ExportError(f"{path.name} cannot be read: {error}") from error
 
 
 def rename_value(model: onnx.ModelProto, old: str, new: str) -> None:

@@ -28,7 +28,8 @@ def masked_graph(classifier: onnx.ModelProto, layout: Layout) -> onnx.ModelProto
         `(N, K)`.
 
     Raises:
-        ExportError: the classifier's input is not called `input`, or its shape is not fixed.
+        ExportError: the classifier's input is not called `input`, its shape is not fixed, or the
+            graph is not valid ONNX.
     """
     shape = _input_shape(classifier)
     front = helper.make_model(
@@ -37,12 +38,15 @@ def masked_graph(classifier: onnx.ModelProto, layout: Layout) -> onnx.ModelProto
         opset_imports=[_default_opset(classifier)],
     )
     prefixed = compose.add_prefix(classifier, "classifier/", rename_functions=False)
-    merged = compose.merge_models(
-        front, prefixed, io_map=[(_EXPANDED, "classifier/input")], producer_name="pellucid"
-    )
-    rename_value(merged, "classifier/logits", "logits")
-    merged.graph.name = "masked"
-    onnx.checker.check_model(merged)
+    try:
+        merged = compose.merge_models(
+            front, prefixed, io_map=[(_EXPANDED, "classifier/input")], producer_name="pellucid"
+        )
+        rename_value(merged, "classifier/logits", "logits")
+        merged.graph.name = "masked"
+        onnx.checker.check_model(merged)
+    except (ValueError, onnx.checker.ValidationError) as error:
+        raise ExportError(f"model.onnx is not a valid graph: {error}") from error
     return merged
 
 

@@ -125,3 +125,17 @@ def test_what_a_graph_was_built_from_stands_in_the_graph(tmp_path: Path) -> None
     linear_model(tmp_path)
     masked = onnx.load_model(tmp_path / "linear_masked" / "1" / "model.onnx")
     assert [entry.key for entry in masked.metadata_props] == ["pellucid_source"]
+
+
+def test_a_card_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
+    folder = linear_model(tmp_path).folder
+    (folder / "card.yaml").write_text("labels: [one\n")
+    with pytest.raises(ExportError, match=r"card\.yaml"):
+        is_current(folder)
+
+
+def test_a_graph_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    folder = linear_model(tmp_path).folder
+    (folder / "1" / "model.onnx").write_bytes(b"no graph at all")
+    with pytest.raises(ExportError, match=r"model\.onnx cannot be read"):
+        export_model(folder)

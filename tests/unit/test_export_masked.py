@@ -73,3 +73,10 @@ def test_a_classifier_without_the_agreed_input_is_refused() -> None:
     classifier.graph.input[0].name = "x"
     with pytest.raises(ExportError, match="`input`"):
         masked_graph(classifier, Layout.CHW)
+
+
+def test_a_graph_that_is_not_valid_is_refused() -> None:
+    classifier = linear_graph(np.ones((1, 1, 2, 2), np.float32), np.zeros(1, np.float32))
+    classifier.graph.node[0].op_type = "NoSuchOperator"
+    with pytest.raises(ExportError, match="NoSuchOperator"):
+        masked_graph(classifier, Layout.CHW)
