@@ -25,7 +25,7 @@ async def build_models(repository: Path, progress: Progress) -> None:
     )
     errors = asyncio.create_task(_read(process.stderr))
     try:
-        await _relay(process.stdout, progress)
+        failures = await _relay(process.stdout, progress)
         status = await process.wait()
         words = await errors
     finally:
@@ -33,23 +33,26 @@ async def build_models(repository: Path, progress: Progress) -> None:
             process.kill()
             await process.wait()
         errors.cancel()
-    if status not in (0, 1):
+    # A crash of Python ends with 1 as well, but names no model.
+    if status != 0 and not (status == 1 and failures):
         last = (words.strip().splitlines() or ["no output"])[-1]
         raise BuildFailed(f"building models ended with status {status}: {last}")
 
 
-async def _relay(stream: asyncio.StreamReader | None, progress: Progress) -> None:
+async def _relay(stream: asyncio.StreamReader | None, progress: Progress) -> int:
+    """Tell what the builder says until it ends; returns how many models it could not build."""
     assert stream is not None
-    building, began = "", 0.0
+    building, began, failures = "", 0.0, 0
     line = asyncio.ensure_future(stream.readline())
     try:
         while True:
             await asyncio.wait({line}, timeout=1)
             if line.done():
-                words = line.result().decode().rstrip("\n").split("\t")
-                if words == [""]:
-                    return
+                if line.result() == b"":
+                    return failures
+                words = line.result().decode(errors="replace").rstrip("\n").split("\t")
                 _tell(words, progress)
+                failures += words[0] == "failed"
                 building = words[1] if words[0] == "building" else ""
                 began = time.monotonic()
                 line = asyncio.ensure_future(stream.readline())
