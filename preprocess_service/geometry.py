@@ -64,8 +64,9 @@ def _place(
     box: Box = (0, 0, width, height)
     if contract.fit == "crop":
         scale = min(across, down)
-        left = (width - scale * contract.width) / 2
-        top = (height - scale * contract.height) / 2
+        # Along the side that is kept whole, rounding may leave the box a hair outside the picture.
+        left = max(0.0, (width - scale * contract.width) / 2)
+        top = max(0.0, (height - scale * contract.height) / 2)
         box = (left, top, width - left, height - top)
         return size, corner, box, Affine(scale, left, scale, top)
     if contract.fit == "pad":

@@ -10,6 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from pellucid import tensors
 from pellucid.cards import Layout
+from preprocess_service import geometry
 from preprocess_service.media import ImageFacts
 from tests.unit.preprocess.files import image_contract, pixels, png, read, save, smooth_jpeg
 
@@ -218,6 +219,25 @@ def test_cropping_keeps_the_centre():
     values = np.zeros((24, 64), np.uint8)
     values[:, 16:48] = 255
     assert (tensor(png(values), fit="crop") == 1).all()
+
+
+@pytest.mark.parametrize("side", [24, 224, 299, 2047])
+def test_the_box_never_leaves_the_picture(side: int):
+    contract = image_contract(height=side, width=side, fit="crop")
+    for width in range(1, 400):
+        for height in (1, 29, 224, width, 4_001):
+            _, _, (left, top, right, bottom), _ = geometry._place(width, height, contract)
+            assert 0 <= left < right <= width
+            assert 0 <= top < bottom <= height
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+def test_a_picture_of_any_size_fits(fit: str):
+    for width in (1, 2, 29, 58, 116, 123, 225):
+        for height in (1, 29, 225, 1_000):
+            found = tensor(png(np.full((height, width), 255, np.uint8)), fit=fit, width=224)
+            assert found.shape == (1, 24, 224)
+            assert fit == "pad" or (found == 1).all()
 
 
 def test_the_display_is_what_the_model_sees():
