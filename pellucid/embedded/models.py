@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ Stamps = Mapping[str, tuple[tuple[int, int], ...]]
 """Size and time of a folder's files, by folder name."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Models:
     """The models of one repository in one Triton."""
 
@@ -34,6 +34,8 @@ class Models:
     automatic: str
     """Precision of models that leave the choice to the engine."""
     progress: Progress
+    _known: Stamps | None = field(default=None, init=False)
+    """What Triton has caught up with; None before anything is followed."""
 
     async def load_all(self) -> None:
         """Load every complete folder; one that does not load is a warning."""
@@ -57,23 +59,32 @@ class Models:
         """Load folders that appear or change, unload those that go; never returns.
 
         A folder is touched only when nothing in it has changed between two looks, so that a copy
-        in progress is left alone.
+        in progress is left alone. Called again after an error, it tries what failed again.
+
+        Raises:
+            BuildFailed: the builder itself did not work.
+            OSError: the repository cannot be read.
         """
-        known = before = await asyncio.to_thread(_stamps, self.repository)
+        before = await asyncio.to_thread(_stamps, self.repository)
+        if self._known is None:
+            self._known = before
         while True:
             await asyncio.sleep(_WATCH_S)
             now = await asyncio.to_thread(_stamps, self.repository)
             settled, before = now == before, now
-            if settled and now != known:
-                known = before = await self._catch_up(known, now)
+            if settled and now != self._known:
+                self._known = before = await self._catch_up(self._known, now)
 
     async def _catch_up(self, known: Stamps, now: Stamps) -> Stamps:
         if any(now[name] != known.get(name) for name in now):
             await build_models(self.repository, self.progress)
             now = await asyncio.to_thread(_stamps, self.repository)
         for name in sorted(set(known) - set(now)):
-            await asyncio.to_thread(unload_model, self.url, name)
-            self._say(Kind.DONE, f"unloaded {name}")
+            reason = await asyncio.to_thread(unload_model, self.url, name)
+            if reason is None:
+                self._say(Kind.DONE, f"unloaded {name}")
+            else:
+                self._say(Kind.WARNING, f"{name} was not unloaded: {reason}")
         for name in complete_models(self.repository):
             if now.get(name) != known.get(name) and await self._load(name) is None:
                 self._say(Kind.DONE, f"loaded {name}")
@@ -83,7 +94,7 @@ class Models:
         try:
             config = _loaded_config(self.repository / name, self.automatic)
             reason = await asyncio.to_thread(load_model, self.url, name, config)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, text_format.ParseError, json_format.Error) as error:
             reason = f"its configuration cannot be read: {error}"
         if reason is not None:
             self._say(Kind.WARNING, f"{name} did not load: {reason}")

@@ -20,6 +20,9 @@ from pellucid.embedded.services import ServicePlan, plan_services, wanted_ports
 from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.state import StateFolder, SystemRecord
 
+_FIRST_DELAY_S = 1.0
+_LONGEST_DELAY_S = 60.0
+
 
 class Supervisor:
     """One embedded system, from building to its end."""
@@ -49,6 +52,10 @@ class Supervisor:
                 await self._live(stop, ready or asyncio.Event())
         except EmbeddedError as error:
             self._say(Kind.FAILED, str(error))
+            raise
+        except Exception as error:
+            # Nobody foresaw it, but whoever waits for the system must hear of its end.
+            self._say(Kind.FAILED, f"{type(error).__name__}: {error}")
             raise
         self._say(Kind.STOPPED, "stopped")
 
@@ -130,12 +137,17 @@ class Supervisor:
         if self._models is None or not self._settings.watch:
             await stop.wait()
             return
+        delay = _FIRST_DELAY_S
         while not stop.is_set():
             try:
                 await _unless(stop, self._models.follow())
-            except (EmbeddedError, OSError) as error:
-                self._say(Kind.WARNING, f"following the models failed: {error}")
-                await asyncio.sleep(1)
+            except Exception as error:
+                # A model that cannot be followed must not end those that are served.
+                why = f"{str(error) or type(error).__name__}; trying again in {delay:g} s"
+                self._say(Kind.WARNING, f"following the models failed: {why}")
+                await _unless(stop, asyncio.sleep(delay))
+                # What fails may be a build, and a build costs.
+                delay = min(delay * 2, _LONGEST_DELAY_S)
 
     async def _end(self) -> None:
         if self._services:

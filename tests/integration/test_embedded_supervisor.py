@@ -79,6 +79,19 @@ def test_a_broken_folder_is_a_warning_and_harms_nobody(
     shutil.rmtree(repository / "broken")
 
 
+def test_a_configuration_that_cannot_be_read_is_a_warning_and_harms_nobody(
+    own: tuple[EmbeddedTriton, Path], events: list[Event]
+) -> None:
+    system, repository = own
+    (repository / "malformed" / "1").mkdir(parents=True)
+    (repository / "malformed" / "1" / "model.onnx").touch()
+    (repository / "malformed" / "config.pbtxt").write_text("max_batch_size: {{{\n")
+    wait_until(lambda: any(e.kind is Kind.WARNING and "malformed" in e.message for e in events))
+    assert system.service("triton").state == "ready"
+    assert "linear" in ready_models(system.triton_url)
+    shutil.rmtree(repository / "malformed")
+
+
 def test_a_killed_triton_comes_back_with_its_models(own: tuple[EmbeddedTriton, Path]) -> None:
     system, _ = own
     before = system.service("triton")
