@@ -140,9 +140,8 @@ class Classification:
         metrics.PREDICTIONS.labels(name).inc()
         metrics.WINDOWS.labels(name).inc(len(tensors))
         if not np.isfinite(served).all():
-            raise ModelNotReady(
-                f"{name} answered with what is no number", field="model", remedy="mend the model"
-            )
+            message = f"{name} answered with what is no number"
+            raise ModelNotReady(message, field="model", remedy="mend the model", model=name)
         return Classified(
             model=model,
             windows=read.windows,

@@ -11,9 +11,9 @@ class GatewaySettings(ServiceSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="GATEWAY_")
 
-    max_message_bytes: int = Field(default=128 << 20, ge=1 << 20)
-    """Largest gRPC message; well above `max_content_bytes`, so that a file that is too large is
-    answered with an error that names the limit."""
+    max_concurrent_rpcs: int = Field(default=32, ge=1)
+    """Calls at once; each may bring a message of `max_message_bytes`, and is read before it is
+    judged."""
     triton_url: str = "127.0.0.1:8001"
     """Triton's gRPC address, `host:port`."""
     preprocess_url: str = "127.0.0.1:50052"
@@ -21,7 +21,8 @@ class GatewaySettings(ServiceSettings):
     explain_url: str = "127.0.0.1:50053"
     """Address of the explain service, `host:port`."""
     max_content_bytes: int = Field(default=32 << 20, ge=1 << 10)
-    """Largest file; the preprocess service may read less."""
+    """Largest file; the preprocess service may read less. Well below `max_message_bytes`, so that a
+    file that is too large is answered with an error that names the limit."""
     health_interval_s: float = Field(default=1.0, gt=0)
     """Between two looks at the health of the services behind this one."""
     health_timeout_s: float = Field(default=3.0, gt=0)

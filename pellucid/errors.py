@@ -24,7 +24,7 @@ class PellucidError(Exception):
         reason: part of the API, in UPPER_SNAKE.
         field: path of the request's field that is at fault, e.g. `methods[0].lime.samples`.
         remedy: what the caller can do.
-        metadata: every variable of the message, by name.
+        metadata: what of the message a program may act on, by name.
         retry_after_s: seconds after which the same call may succeed.
     """
 

@@ -5,6 +5,7 @@ Shapes: `N` inputs, `K` labels of the card, `K'` served logits (1 for a `binary_
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from pellucid.api.explain.v1 import methods_pb2
 from pellucid.cards import Activation, Card
 from pellucid.errors import InvalidArgument, UnknownLabel
 from pellucid.tensors import FloatArray
+
+MAX_TARGETS: Final = 64
+"""In one request: each is looked up in the model's labels."""
 
 
 def label_logits(card: Card, served: FloatArray) -> FloatArray:
@@ -52,8 +56,15 @@ def resolve_targets(
 
     Raises:
         UnknownLabel: the card has no such label.
-        InvalidArgument: a target is empty or out of range.
+        InvalidArgument: a target is empty or out of range, or there are more than `MAX_TARGETS`.
     """
+    if len(wanted) > MAX_TARGETS:
+        raise InvalidArgument(
+            f"{len(wanted)} targets were asked for",
+            field=field,
+            remedy=f"ask for at most {MAX_TARGETS}",
+            maximum=str(MAX_TARGETS),
+        )
     ranking = sorted(range(len(card.labels)), key=lambda k: -float(scores[k]))
     if not wanted:
         return ranking[:1]

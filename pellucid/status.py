@@ -1,7 +1,8 @@
 """Errors to `google.rpc.Status` and back (AIP-193): one seam for the services and the client.
 
 Every status carries exactly one `ErrorInfo` (reason, domain, metadata), a `BadRequest` where a
-field is at fault, and a `RetryInfo` where trying again may help.
+field is at fault, a `ResourceInfo` where there is no such model, and a `RetryInfo` where trying
+again may help. It travels in gRPC's trailers, which are refused from 8 KiB on: texts are cut.
 """
 
 from typing import Any, Final
@@ -28,6 +29,8 @@ from pellucid.errors import (
 )
 
 DOMAIN: Final = "pellucid"
+MODEL: Final = "pellucid.model"
+"""Type of the resource that an unknown model is."""
 BUG: Final = "INTERNAL"
 """Reason of a status that tells of a bug: no error of the family, and nothing else is said."""
 
@@ -46,14 +49,20 @@ CODES: Final[dict[type[PellucidError], grpc.StatusCode]] = {
 }
 
 
+_TEXT_BYTES: Final = 512
+_VALUE_BYTES: Final = 128
+"""Of a message and of a remedy, and of each other value, at most."""
+
+
 def to_status(error: PellucidError) -> status_pb2.Status:
     """Encode an error as `google.rpc.Status`."""
-    text = f"{error.message}; {error.remedy}" if error.remedy else error.message
-    metadata = dict(error.metadata)
+    message, remedy = _cut(error.message, _TEXT_BYTES), _cut(error.remedy, _TEXT_BYTES)
+    text = f"{message}; {remedy}" if remedy else message
+    metadata = {key: _cut(value, _VALUE_BYTES) for key, value in error.metadata.items()}
     if error.field:
         metadata["field"] = error.field
-    if error.remedy:
-        metadata["remedy"] = error.remedy
+    if remedy:
+        metadata["remedy"] = remedy
     code: int = CODES[type(error)].value[0]
     status = status_pb2.Status(code=code, message=text)
     status.details.add().Pack(
@@ -64,6 +73,11 @@ def to_status(error: PellucidError) -> status_pb2.Status:
             field=error.field, description=text, reason=error.reason
         )
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, UnknownModel):
+        resource = error_details_pb2.ResourceInfo(
+            resource_type=MODEL, resource_name=metadata.get("model", "")
+        )
+        status.details.add().Pack(resource)
     if error.retry_after_s is not None:
         delay = Duration()
         delay.FromNanoseconds(int(error.retry_after_s * 1e9))
@@ -107,7 +121,10 @@ def from_rpc_error(error: Any, peer: str) -> PellucidError | None:
     `error` is a `grpc.RpcError` of either kind. An error of the family comes back as it was raised;
     a dead or silent peer becomes `BackendUnavailable`, time that ran out `DeadlineTooShort`.
     """
-    status = rpc_status.from_call(error)
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:  # a status whose details contradict its code is none of ours
+        status = None
     if status is not None and (known := from_status(status)) is not None:
         return known
     code = error.code()
@@ -124,3 +141,11 @@ def from_rpc_error(error: Any, peer: str) -> PellucidError | None:
             f"the {peer} did not answer in time", remedy="allow more time", peer=peer
         )
     return None
+
+
+def _cut(text: str, size: int) -> str:
+    """A text of at most `size` bytes in UTF-8."""
+    encoded = text.encode()
+    if len(encoded) <= size:
+        return text
+    return encoded[: size - 3].decode(errors="ignore") + "\N{HORIZONTAL ELLIPSIS}"

@@ -1,6 +1,8 @@
 """`pellucid plan` and `pellucid explain`."""
 
+from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -75,10 +77,12 @@ def plan(
     if file is None and model is None:
         raise typer.BadParameter("give a FILE or --model")
     with Server(url, tls, ca, certificate, key).client(as_json=as_json) as client:
+        left = _countdown(deadline)
         if model is None and file is not None:
-            model = client.choose_model(file, deadline=deadline)
-        asked = _options(target, score_space, baseline, segments, None, deadline)
-        asked["methods"] = _methods(client, model or "", methods, param)
+            model = client.choose_model(file, deadline=left())
+        asked = _options(target, score_space, baseline, segments, None)
+        asked["methods"] = _methods(client, model or "", methods, param, left())
+        asked["deadline"] = left()
         found = client.plan(model=model, **asked)
         if as_json:
             from pellucid.cli.ask import print_json
@@ -126,7 +130,8 @@ def explain(
     folder = (out or Path("out") / file.stem) if files else None
     with Server(url, tls, ca, certificate, key).client(as_json=as_json) as client:
         asked: ExplainOptions = {
-            **_options(target, score_space, baseline, segments, seed, deadline),
+            **_options(target, score_space, baseline, segments, seed),
+            "deadline": deadline,
             "window": window,
         }
         explain_file(client, file, model, methods, param, asked, folder, as_json=as_json)
@@ -151,11 +156,11 @@ def explain_file(
     from pellucid.client.flow import collect
 
     content = file.read_bytes()
-    model = model or client.choose_model(content, deadline=asked.get("deadline"))
-    wanted = _methods(client, model, methods, parameters)
+    left = _countdown(asked.get("deadline"))
+    model = model or client.choose_model(content, deadline=left())
+    wanted = _methods(client, model, methods, parameters, left())
     asked["methods"] = wanted
-    if asked.get("deadline") is None:
-        asked["deadline"] = _PATIENCE_S
+    asked["deadline"] = left() or _PATIENCE_S
     gathered = Gathered(client.explain(content, model, **asked))
     result, written = collect(gathered.events), None
     if folder is not None:
@@ -194,14 +199,26 @@ def _show(result: "Result", written: "Written | None", as_json: bool) -> None:
         answers.print(f"overlays  {overlays}", soft_wrap=True)
 
 
+def _countdown(seconds: float | None) -> Callable[[], float | None]:
+    """What is left of the time for a whole command, in seconds; None where it is not bounded."""
+    end = None if seconds is None else monotonic() + seconds
+    return lambda: None if end is None else max(end - monotonic(), 1e-3)
+
+
 def _methods(
-    client: "Client", model: str, text: str, parameters: list[str] | None
+    client: "Client",
+    model: str,
+    text: str,
+    parameters: list[str] | None,
+    deadline: float | None,
 ) -> list["Method"]:
     from pellucid.cli.parsing import parse_methods
 
     available: list[str] = []
     if text == "all":
-        offers = [offer for offer in client.capabilities().models if offer.name == model]
+        offers = [
+            offer for offer in client.capabilities(deadline=deadline).models if offer.name == model
+        ]
         # A model that is not served is the server's to refuse.
         available = [m.name for offer in offers for m in offer.methods if m.available]
     return parse_methods(text, available, parameters or [])
@@ -213,7 +230,6 @@ def _options(
     baseline: str | None,
     segments: str | None,
     seed: int | None,
-    deadline: float | None,
 ) -> "PlanOptions":
     from pellucid.cli.parsing import parse_segmentation, parse_target
 
@@ -223,5 +239,4 @@ def _options(
         "baseline": baseline,
         "segmentation": parse_segmentation(segments) if segments else None,
         "seed": seed,
-        "deadline": deadline,
     }

@@ -26,10 +26,7 @@ class ServerError(Exception):
 
 def from_call(error: Any, url: str, request_id: str) -> PellucidError | ServerError:
     """What a failed call means; `error` is a `grpc.RpcError` of either kind."""
-    try:
-        known = from_rpc_error(error, f"server at {url}")
-    except ValueError:  # a status whose details contradict its code
-        known = None
+    known = from_rpc_error(error, f"server at {url}")
     if known is not None:
         known.metadata.setdefault("request_id", request_id)
         return known

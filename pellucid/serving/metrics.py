@@ -29,5 +29,6 @@ def create_series(service: str, method: str, kind: str) -> None:
 
 
 def code_name(name: str) -> str:
-    """A status code as Go spells it: `INVALID_ARGUMENT` is `InvalidArgument`, `OK` is `OK`."""
-    return "OK" if name == "OK" else name.title().replace("_", "")
+    """A status code as Go spells it: `INVALID_ARGUMENT` is `InvalidArgument`."""
+    special = {"OK": "OK", "CANCELLED": "Canceled"}
+    return special.get(name) or name.title().replace("_", "")

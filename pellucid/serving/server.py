@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 from pellucid.serving import metrics
-from pellucid.serving.channels import KEEPALIVE_MS, server_credentials
+from pellucid.serving.channels import KEEPALIVE_MS, address, server_credentials
 from pellucid.serving.interceptor import CallInterceptor
 from pellucid.serving.settings import ServiceSettings
 
@@ -71,12 +71,12 @@ class Server:
             names = (self._service.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
         await self._health.set(self._service.full_name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        address = f"{settings.host}:{settings.port}"
+        where = address(settings.host, settings.port)
         credentials = server_credentials(settings)
         if credentials is None:
-            self.port = self._server.add_insecure_port(address)
+            self.port = self._server.add_insecure_port(where)
         else:
-            self.port = self._server.add_secure_port(address, credentials)
+            self.port = self._server.add_secure_port(where, credentials)
         for method in self._service.methods:
             kind = "server_stream" if method.server_streaming else "unary"
             metrics.create_series(self._service.full_name, method.name, kind)

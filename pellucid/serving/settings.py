@@ -20,8 +20,8 @@ class ServiceSettings(BaseSettings):
     """Port of the gRPC server; 0 picks a free one."""
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     """Port of the Prometheus metrics; 0 picks a free one."""
-    max_message_bytes: int = Field(default=32 << 20, ge=1 << 20)
-    """Largest gRPC message, in and out."""
+    max_message_bytes: int = Field(default=128 << 20, ge=1 << 20)
+    """Largest gRPC message, in and out; both ends of a connection use the same."""
     max_concurrent_rpcs: int = Field(default=64, ge=1)
     """Calls at once; one more is answered RESOURCE_EXHAUSTED."""
     default_deadline_s: float = Field(default=60.0, gt=0)

@@ -43,9 +43,9 @@ log = structlog.get_logger(__name__)
 ANSWERED_PRECISION: Final = "precision"
 """Response parameter in which a backend may say which arithmetic it used."""
 UNKNOWN_PRECISION: Final = "unknown"
-MAX_BATCH: Final = 16
-"""Inputs in one call; what the classifiers' configurations allow."""
-_MAX_BATCH_BYTES: Final = 16 << 20
+_MOST_ROWS: Final = 16
+_MOST_BYTES: Final = 16 << 20
+"""Inputs in one call, so that other callers get their turn."""
 _ASK_S: Final = 5.0
 """Longest wait for an answer about models, in seconds."""
 
@@ -66,11 +66,16 @@ class ServedModel:
     """Version folder that Triton serves."""
     weights_digest: str
     """SHA-256 in hexadecimal; empty where the configuration has none."""
-    state: State
     masked: bool
     """Whether the graph that expands masks is served next to it."""
     precision: str = "unknown"
     """Arithmetic that the model runs in, as far as its configuration tells."""
+    max_batch: int = 1
+    """Inputs that it takes in one call."""
+
+    def rows_per_call(self, nbytes: int) -> int:
+        """How many inputs of `nbytes` each go into one call; at least one."""
+        return max(1, min(self.max_batch, _MOST_ROWS, _MOST_BYTES // nbytes))
 
 
 class TritonModels:
@@ -88,17 +93,14 @@ class TritonModels:
         await self._client.close()
 
     async def ready(self) -> bool:
-        """Whether Triton answers and has loaded what it was asked to, or at least some model.
+        """Whether Triton answers and has loaded some model.
 
         A single model that does not load must not close the door to the others.
         """
         try:
-            if await self._client.is_server_ready(client_timeout=_ASK_S):
-                return True
-            states = await self._states()
+            return State.READY in (await self._states()).values()
         except (InferenceServerException, PellucidError):
             return False
-        return State.READY in states.values()
 
     async def list(self) -> list[ServedModel]:
         """All classifiers with a card that are ready, by name.
@@ -151,7 +153,7 @@ class TritonModels:
         """
         parts = []
         precision = UNKNOWN_PRECISION
-        rows = max(1, min(MAX_BATCH, _MAX_BATCH_BYTES // inputs[0].nbytes))
+        rows = model.rows_per_call(inputs[0].nbytes)
         for start in range(0, len(inputs), rows):
             batch = np.ascontiguousarray(inputs[start : start + rows], dtype=np.float32)
             tensor = InferInput("input", list(batch.shape), "FP32")
@@ -166,7 +168,8 @@ class TritonModels:
                 )
             except InferenceServerException as error:
                 raise translate(error, model.card.name) from error
-            parts.append(np.asarray(result.as_numpy("logits"), dtype=np.float32))
+            logits = np.asarray(result.as_numpy("logits"), dtype=np.float32)
+            parts.append(check_logits(model, logits, len(batch)))
             precision = precision_of(result.get_response(), model)
         return np.concatenate(parts), precision
 
@@ -174,7 +177,7 @@ class TritonModels:
         try:
             index = await self._client.get_model_repository_index(client_timeout=_ASK_S)
         except InferenceServerException as error:
-            raise translate(error, "") from error
+            raise _unanswered(error, "") from error
         states = dict.fromkeys((entry.name for entry in index.models), State.UNAVAILABLE)
         states |= {entry.name: State.READY for entry in index.models if entry.state == "READY"}
         return states
@@ -188,27 +191,17 @@ class TritonModels:
                 self._client.get_model_metadata(name, client_timeout=_ASK_S),
             )
         except InferenceServerException as error:
-            raise translate(error, name) from error
+            raise _unanswered(error, name) from error
         parameters = {key: value.string_value for key, value in answer.config.parameters.items()}
         if CARD_PARAMETER not in parameters or parameters.get(ROLE_PARAMETER) == "masked":
             raise _unknown(name, states, field)
-        try:
-            card = Card.from_json(parameters[CARD_PARAMETER])
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ModelNotReady(
-                f"the card of {name} is not valid: {where}: {first['msg']}",
-                field=field,
-                remedy="mend its configuration and load it again",
-            ) from error
         return ServedModel(
-            card=card,
+            card=_read_card(parameters[CARD_PARAMETER], name, field),
             version=max(metadata.versions, key=int, default=""),
             weights_digest=parameters.get(DIGEST_PARAMETER, ""),
-            state=State.READY,
             masked=states.get(name + MASKED_SUFFIX) is State.READY,
             precision=parameters.get(PRECISION_PARAMETER, UNKNOWN_PRECISION),
+            max_batch=max(1, answer.config.max_batch_size),
         )
 
 
@@ -216,10 +209,24 @@ def precision_of(response: Message, model: ServedModel) -> str:
     """Arithmetic that was used, e.g. `float32`: what the answer says, else the configuration."""
     assert isinstance(response, service_pb2.ModelInferResponse)
     said: str = response.parameters[ANSWERED_PRECISION].string_param
-    if said or model.precision != UNKNOWN_PRECISION:
-        return said or model.precision
-    # Our backend does not load a model that asks for float32 in anything else.
-    return "float32" if model.card.precision == "float32" else UNKNOWN_PRECISION
+    return said or model.precision
+
+
+def check_logits(model: ServedModel, logits: FloatArray, rows: int) -> FloatArray:
+    """Give back what Triton answered to `rows` inputs, if it is as the card says.
+
+    Raises:
+        ModelNotReady: it is not of shape `(rows, K')`.
+    """
+    expected = (rows, model.card.logits)
+    if logits.shape == expected:
+        return logits
+    raise ModelNotReady(
+        f"{model.card.name} answered {logits.shape} where its card promises {expected}",
+        field="model",
+        remedy="mend its card or its graph, and load it again",
+        model=model.card.name,
+    )
 
 
 def translate(error: InferenceServerException, model: str) -> PellucidError:
@@ -243,11 +250,36 @@ def translate(error: InferenceServerException, model: str) -> PellucidError:
     raise error
 
 
+def _unanswered(error: InferenceServerException, name: str) -> PellucidError:
+    """What a failed question about models means: the time that ran out is not the caller's."""
+    known = translate(error, name)
+    if not isinstance(known, DeadlineTooShort):
+        return known
+    return BackendUnavailable(
+        "Triton does not answer in time", remedy="try again shortly", retry_after_s=1.0
+    )
+
+
+def _read_card(text: str, name: str, field: str) -> Card:
+    remedy = "mend its configuration and load it again"
+    try:
+        card = Card.from_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = f"the card of {name} is not valid: {where}: {first['msg']}"
+        raise ModelNotReady(message, field=field, remedy=remedy, model=name) from error
+    if card.name != name:  # whoever asks the card's name would get another model's answer
+        message = f"the card of {name} says that it is {card.name!r}"
+        raise ModelNotReady(message, field=field, remedy=remedy, model=name)
+    return card
+
+
 def _unknown(name: str, states: dict[str, State], field: str) -> UnknownModel:
     served = sorted(
         known
         for known, state in states.items()
-        if state is State.READY and not known.endswith(MASKED_SUFFIX)
+        if state is State.READY and known != name and not known.endswith(MASKED_SUFFIX)
     )
     return UnknownModel(
         f"there is no model {name!r}",

@@ -102,3 +102,11 @@ def test_a_target_that_is_wrong_is_named(target: Target, kind: type, field: str)
     assert type(caught.value) is kind
     assert caught.value.field == field
     assert caught.value.remedy
+
+
+def test_a_request_has_a_limited_number_of_targets() -> None:
+    wanted = [Target(index=0)] * 65
+    with pytest.raises(InvalidArgument) as caught:
+        check_targets(card(), wanted, "options.targets")
+    assert caught.value.field == "options.targets"
+    assert caught.value.metadata["maximum"] == "64"

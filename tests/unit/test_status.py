@@ -1,5 +1,8 @@
 """Errors as statuses, and back."""
 
+import base64
+from urllib.parse import quote
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
@@ -10,9 +13,10 @@ from pellucid.errors import (
     InvalidArgument,
     PellucidError,
     QueueFull,
+    UnknownModel,
     family,
 )
-from pellucid.status import DOMAIN, bug_status, from_rpc_error, from_status, to_status
+from pellucid.status import DOMAIN, MODEL, bug_status, from_rpc_error, from_status, to_status
 
 
 def details(status: status_pb2.Status, kind: type) -> list:
@@ -116,3 +120,36 @@ def test_a_peer_that_cannot_answer_is_named(
 )
 def test_a_bug_of_a_peer_is_no_error_of_the_family(error: Failed) -> None:
     assert from_rpc_error(error, "scales") is None
+
+
+def test_an_unknown_model_is_a_resource_that_is_not_there() -> None:
+    status = to_status(UnknownModel("no such model", field="model", model="xray"))
+    (resource,) = details(status, error_details_pb2.ResourceInfo)
+    assert (resource.resource_type, resource.resource_name) == (MODEL, "xray")
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{SNOWMAN}"])
+def test_no_error_is_larger_than_what_grpc_carries_in_its_trailers(letter: str) -> None:
+    long = letter * 100_000
+    status = to_status(UnknownModel(long, field="model", remedy=long, model=long))
+    whole = len(base64.b64encode(status.SerializeToString())) + len(quote(status.message))
+    assert whole < 8 << 10
+    received = from_status(status)
+    assert isinstance(received, UnknownModel)
+    assert received.message.startswith(letter)
+    assert received.remedy.endswith("\N{HORIZONTAL ELLIPSIS}")
+
+
+def test_a_status_that_contradicts_itself_is_none_of_ours() -> None:
+    class Contradiction(grpc.RpcError):
+        def code(self) -> grpc.StatusCode:
+            return grpc.StatusCode.NOT_FOUND
+
+        def details(self) -> str:
+            return "something"
+
+        def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+            status = to_status(QueueFull("full"))
+            return (("grpc-status-details-bin", status.SerializeToString()),)
+
+    assert from_rpc_error(Contradiction(), "peer") is None

@@ -19,7 +19,7 @@ from explain_service.triton_calls import Answer, Caller
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.errors import DeadlineTooShort
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import ServedModel, State
+from pellucid.serving.triton import ServedModel
 from tests.unit.explain.test_parts import GREY
 
 
@@ -60,7 +60,7 @@ def ask_for_all(told: list[Event], *, call_s: float, deadline: Deadline) -> None
     gradients: Any = QuickGradients()
     calls: Any = SlowCalls(call_s)
     query = Query(
-        model=ServedModel(GREY, "1", "", State.READY, masked=True),
+        model=ServedModel(GREY, "1", "", masked=True),
         methods=tuple(kind() for kind in METHODS.values()),
         targets=(),
         probability=False,

@@ -11,10 +11,10 @@ from explain_service.attribution import Question
 from explain_service.perturbation.masks import Masks
 from explain_service.tick import Cancelled, Tick
 from explain_service.triton_calls import Answer, Caller
-from explain_service.triton_masks import TritonMasks
+from explain_service.triton_masks import TritonMasks, ends
 from pellucid.errors import MethodUnavailable
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import ServedModel, State
+from pellucid.serving.triton import ServedModel
 from tests.unit.explain.test_parts import GREY
 
 SEGMENTS = np.arange(4, dtype=np.uint16).reshape(2, 2).repeat(16, 0).repeat(16, 1)
@@ -40,19 +40,22 @@ class FakeCalls:
         return answer
 
 
-def masked(calls: FakeCalls, tick: Tick, stop: threading.Event | None = None) -> TritonMasks:
+def question() -> Question:
     image = np.zeros(GREY.preprocess.shape, np.float32)
-    question = Question(
-        model=ServedModel(GREY, "1", "", State.READY, masked=True),
+    return Question(
+        model=ServedModel(GREY, "1", "", masked=True),
         input=image,
         baseline=np.zeros((1, 1, 1, 1), np.float32),
         targets=(0,),
         probability=False,
         seed=0,
     )
+
+
+def masked(calls: FakeCalls, tick: Tick, stop: threading.Event | None = None) -> TritonMasks:
     ends = (np.array([15, -15], np.float32), np.zeros(2, np.float32))
     caller = Caller(stop or threading.Event(), Deadline.after(60), "")
-    return TritonMasks(calls, question, SEGMENTS, ends, caller, tick, masks_per_call=3)  # type: ignore[arg-type]
+    return TritonMasks(calls, question(), SEGMENTS, ends, caller, tick, masks_per_call=3)  # type: ignore[arg-type]
 
 
 def bits(*numbers: int) -> Masks:
@@ -109,3 +112,32 @@ def test_scores_that_are_not_finite_are_refused() -> None:
     calls.factor = float("nan")
     with pytest.raises(MethodUnavailable):
         list(masked(calls, Tick(total=1)).stream(bits(1)))
+
+
+def test_who_waits_for_the_scores_of_the_ends_may_go() -> None:
+    calls, stop = FakeCalls(), threading.Event()
+    calls.silent = True
+    threading.Timer(0.1, stop.set).start()
+    with pytest.raises(Cancelled):
+        ends(calls, question(), Caller(stop, Deadline.after(60), ""))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("logits", "field"),
+    [
+        ([[np.nan, 0], [0, 0]], "input"),
+        ([[0, 0], [0, np.inf]], "options.baseline"),
+    ],
+)
+def test_an_end_without_a_finite_score_is_refused(logits: Any, field: str) -> None:
+    class Calls(FakeCalls):
+        def masked(self, model: Any, fixed: Any, masks: Masks, caller: Caller) -> "Future[Answer]":
+            answer: Future[Answer] = Future()
+            answer.set_result(Answer(np.array(logits, np.float32), "float32"))
+            return answer
+
+    caller = Caller(threading.Event(), Deadline.after(60), "")
+    with pytest.raises(MethodUnavailable) as caught:
+        ends(Calls(), question(), caller)  # type: ignore[arg-type]
+    assert caught.value.field == field
+    assert caught.value.remedy

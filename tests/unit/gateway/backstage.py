@@ -14,7 +14,7 @@ from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc, explanation_p
 from pellucid.api.preprocess.v1 import preprocess_pb2, preprocess_pb2_grpc
 from pellucid.cards import Card
 from pellucid.errors import UnknownModel
-from pellucid.serving.triton import ServedModel, State
+from pellucid.serving.triton import ServedModel
 from pellucid.tensors import FloatArray, digest, encode
 
 LABELS = ("dark", "grey", "bright")
@@ -46,7 +46,7 @@ def card(name: str = "shade", **more: Any) -> Card:
 
 
 def served(name: str = "shade", **more: Any) -> ServedModel:
-    return ServedModel(card(name, **more), "1", "abc", State.READY, masked=True)
+    return ServedModel(card(name, **more), "1", "abc", masked=True)
 
 
 class Models:

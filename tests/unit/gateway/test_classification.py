@@ -120,9 +120,9 @@ async def test_a_service_that_is_gone_is_named(stage: Stage) -> None:
 
 
 async def test_the_callers_time_shrinks_on_the_way(stage: Stage) -> None:
-    await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"), timeout=10)
+    await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"), timeout=5)
     assert stage.preprocess.seconds_left is not None
-    assert 9 < stage.preprocess.seconds_left < 9.99
+    assert 4 < stage.preprocess.seconds_left < 5
 
 
 async def test_no_time_is_a_clean_refusal(stage: Stage) -> None:

@@ -147,7 +147,7 @@ async def test_time_that_is_up_is_counted_as_such(
 async def test_a_cancelled_stream_lets_go_of_what_it_holds(
     stub: Any, server: Server, scripted: Scripted
 ) -> None:
-    name = series("handled_total", "Explain", "Cancelled")
+    name = series("handled_total", "Explain", "Canceled")
     before = await scrape(server)
     call = stub.Explain(ExplainRequest(model="slow"))
     await call.read()

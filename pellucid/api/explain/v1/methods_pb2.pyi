@@ -504,7 +504,7 @@ class ExplainOptions(_message.Message):
     """Start of every random draw. Default: 0."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]:
-        """Default: top_k = 1."""
+        """At most 64. Default: top_k = 1."""
 
     @_builtins.property
     def segmentation(self) -> Global___Segmentation:

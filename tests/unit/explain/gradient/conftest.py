@@ -11,7 +11,7 @@ from explain_service.gradient.keras_copy import KerasCopy
 from explain_service.gradient.model import GradientModel
 from explain_service.gradient.torch_copy import TorchCopy
 from pellucid.cards import Card
-from pellucid.serving.triton import ServedModel, State
+from pellucid.serving.triton import ServedModel
 from tests.twins import (
     SIZE,
     Floats,
@@ -73,7 +73,7 @@ def ask(picture: Floats) -> Ask:
 
 
 def served(card: Card, digest: str = "") -> ServedModel:
-    return ServedModel(card, "1", digest, State.READY, masked=True)
+    return ServedModel(card, "1", digest, masked=True)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from pellucid.architectures import BUILDERS
 from pellucid.architectures.weights import save_keras, save_torch
 from pellucid.cards import Card
 from pellucid.errors import BackendUnavailable, MethodUnavailable
-from pellucid.serving.triton import ServedModel, State
+from pellucid.serving.triton import ServedModel
 from tests import twins as networks
 
 IG = IntegratedGradients.name
@@ -34,7 +34,7 @@ def model(framework, tmp_path, monkeypatch):
     else:
         save_keras(networks.keras_twin(), file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return ServedModel(card, "1", digest, State.READY, masked=True)
+    return ServedModel(card, "1", digest, masked=True)
 
 
 @pytest.fixture(scope="session")
