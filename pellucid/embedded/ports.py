@@ -1,4 +1,4 @@
-"""Ports: free ones where 0 is asked, and the name of whoever holds one that was asked for."""
+"""Addresses: free ports where 0 is asked, and the name of whoever holds one that was asked for."""
 
 import contextlib
 import errno
@@ -9,17 +9,24 @@ import psutil
 
 from pellucid.embedded.errors import PortTaken, PortUnusable
 
+LOOPBACK = "127.0.0.1"
+"""Where everything listens that only this machine may reach."""
 
-def resolve_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
+
+def address(host: str, port: int) -> str:
+    """`host:port` as gRPC and URLs have it: an IPv6 host stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def resolve_ports(wanted: Mapping[str, tuple[str, int]]) -> dict[str, int]:
     """Turn wanted ports into usable ones.
 
     Args:
-        host: address the services will listen on.
-        wanted: port by purpose; 0 stands for any free one.
+        wanted: host to listen on and port, by purpose; port 0 stands for any free one.
 
     Returns:
-        Distinct ports by purpose. Nothing holds them: a port that is found free here may be gone
-        a moment later.
+        Ports by purpose, distinct on each host. Nothing holds them: a port that is found free here
+        may be gone a moment later.
 
     Raises:
         PortTaken: somebody listens on a wanted port; the message says who.
@@ -28,7 +35,7 @@ def resolve_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
     with contextlib.ExitStack() as held:
         ports = {}
         # The wanted ones first, so that none of them is given away as a free one.
-        for purpose, port in sorted(wanted.items(), key=lambda item: item[1] == 0):
+        for purpose, (host, port) in sorted(wanted.items(), key=lambda item: item[1][1] == 0):
             probe = held.enter_context(socket.socket(_family(host), socket.SOCK_STREAM))
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pellucid.client.connection import Tls
 from pellucid.embedded.environment import TritonEnvironment
+from pellucid.embedded.ports import LOOPBACK, address
 from pellucid.embedded.probes import is_serving, is_triton_ready
 from pellucid.embedded.process import Command
 from pellucid.embedded.settings import ServiceName, SystemSettings
@@ -46,17 +47,21 @@ class ServicePlan:
         return HEALTH_SERVICES.get(self.name, "")
 
 
-def wanted_ports(settings: SystemSettings) -> dict[str, int]:
-    """Ports by purpose; 0 stands for any free one."""
-    purposes = []
-    for name in settings.services:
-        purposes += [name, f"{name}_metrics"]
-    if "triton" in settings.services:
-        purposes.append("triton_http")
+def wanted_ports(settings: SystemSettings) -> dict[str, tuple[str, int]]:
+    """Host and port by purpose; port 0 stands for any free one."""
+    purposes = [purpose for name in settings.services for purpose in (name, f"{name}_metrics")]
     wanted = dict.fromkeys(purposes, 0)
     if "gateway" in wanted:
         wanted["gateway"] = settings.gateway_port
-    return wanted | settings.ports
+    return {
+        purpose: (_host(settings, purpose), port)
+        for purpose, port in (wanted | settings.ports).items()
+    }
+
+
+def _host(settings: SystemSettings, purpose: str) -> str:
+    # The gateway is the only door: whoever reaches Triton may load models into it, that is, code.
+    return settings.host if purpose in ("gateway", "gateway_metrics") else LOOPBACK
 
 
 def plan_services(
@@ -81,7 +86,7 @@ def plan_services(
 def _plan_triton(
     settings: SystemSettings, environment: TritonEnvironment, ports: Mapping[str, int]
 ) -> ServicePlan:
-    url = f"{settings.host}:{ports['triton']}"
+    url = address(LOOPBACK, ports["triton"])
     prefix = f"pellucid_{os.getpid()}_{ports['triton']}_"
     arguments = (
         str(environment.binary),
@@ -92,11 +97,10 @@ def _plan_triton(
         "--disable-auto-complete-config",
         # One model that does not load must not make the others look dead.
         "--strict-readiness=false",
-        f"--grpc-address={settings.host}",
+        "--allow-http=false",
+        f"--grpc-address={LOOPBACK}",
         f"--grpc-port={ports['triton']}",
-        f"--http-address={settings.host}",
-        f"--http-port={ports['triton_http']}",
-        f"--metrics-address={settings.host}",
+        f"--metrics-address={LOOPBACK}",
         f"--metrics-port={ports['triton_metrics']}",
         "--allow-gpu-metrics=false",
         f"--exit-timeout-secs={max(1, int(settings.stop_grace_s) - 2)}",
@@ -106,7 +110,7 @@ def _plan_triton(
         name="triton",
         command=Command(arguments, environment.variables()),
         url=url,
-        metrics_url=f"http://{settings.host}:{ports['triton_metrics']}/metrics",
+        metrics_url=f"http://{address(LOOPBACK, ports['triton_metrics'])}/metrics",
         is_healthy=lambda: is_triton_ready(url),
         leftovers=f"{prefix}*",
     )
@@ -115,7 +119,8 @@ def _plan_triton(
 def _plan_python(
     settings: SystemSettings, name: ServiceName, ports: Mapping[str, int]
 ) -> ServicePlan:
-    url = f"{settings.host}:{ports[name]}"
+    url = address(_host(settings, name), ports[name])
+    metrics = f"{name}_metrics"
     variables = _variables(settings, name, ports)
     encrypted = variables.get(f"{name.upper()}_TLS_CERTIFICATE")
     tls = (settings.tls or Tls()) if encrypted else None
@@ -123,7 +128,7 @@ def _plan_python(
         name=name,
         command=Command((sys.executable, "-m", _MODULES[name]), variables),
         url=url,
-        metrics_url=f"http://{settings.host}:{ports[f'{name}_metrics']}/metrics",
+        metrics_url=f"http://{address(_host(settings, metrics), ports[metrics])}/metrics",
         is_healthy=lambda: is_serving(url, HEALTH_SERVICES[name], tls),
         tls=tls,
     )
@@ -133,7 +138,7 @@ def _variables(
     settings: SystemSettings, name: ServiceName, ports: Mapping[str, int]
 ) -> dict[str, str]:
     values = {
-        "HOST": settings.host,
+        "HOST": _host(settings, name),
         "PORT": str(ports[name]),
         "METRICS_PORT": str(ports[f"{name}_metrics"]),
     }
@@ -142,14 +147,16 @@ def _variables(
         peers |= {"PREPROCESS_URL": "preprocess", "EXPLAIN_URL": "explain"}
     if name != "preprocess":
         values |= {
-            variable: f"{settings.host}:{ports[peer]}"
+            variable: address(LOOPBACK, ports[peer])
             for variable, peer in peers.items()
             if peer in ports
         }
     if name == "explain":
         values["MODEL_REPOSITORY"] = str(settings.repository.absolute())
     prefixed = {f"{name.upper()}_{key}": value for key, value in values.items()}
-    return {**os.environ, "PYTHONUNBUFFERED": "1", **settings.variables, **prefixed}
+    # Services read their variables in any case, so `gateway_host` would overrule GATEWAY_HOST.
+    given = {**os.environ, "PYTHONUNBUFFERED": "1", **settings.variables}
+    return {k: v for k, v in given.items() if k.upper() not in prefixed} | prefixed
 
 
 def remove_leftovers(plan: ServicePlan) -> None:

@@ -25,11 +25,12 @@ class SystemSettings(BaseModel):
     state_dir: Path = Path(".pellucid")
     """Folder of the state file and the logs; one system has one."""
     host: str = "127.0.0.1"
-    """Address that every service listens on."""
+    """Address that the gateway listens on, its metrics with it; Triton and the inner services, and
+    their metrics, are for this machine alone."""
     gateway_port: Port = 50050
     """The only port that clients need."""
     ports: dict[str, Port] = Field(default_factory=dict)
-    """Other ports by purpose, e.g. `triton`, `triton_http`, `gateway_metrics`; free if absent."""
+    """Other ports by purpose, e.g. `triton`, `explain`, `gateway_metrics`; free if absent."""
     services: tuple[ServiceName, ...] = ALL_SERVICES
     """What to start; tests of one service may want Triton alone."""
     variables: dict[str, str] = Field(default_factory=dict)

@@ -86,7 +86,7 @@ class Supervisor:
         await asyncio.to_thread(end_leftovers, self._folder)
         self._write()
         # Ports first: a taken one is said before minutes of building, not after.
-        ports = resolve_ports(self._settings.host, wanted_ports(self._settings))
+        ports = resolve_ports(wanted_ports(self._settings))
         environment = await self._build()
         plans = plan_services(self._settings, environment, ports)
         self._services = [self._service(plan) for plan in plans]

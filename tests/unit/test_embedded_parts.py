@@ -21,7 +21,7 @@ from pellucid.embedded.errors import (
 )
 from pellucid.embedded.events import Event, Kind
 from pellucid.embedded.logs import logs
-from pellucid.embedded.ports import resolve_ports
+from pellucid.embedded.ports import address, resolve_ports
 from pellucid.embedded.process import Child, Command, is_running
 from pellucid.embedded.state import StateFolder, SystemRecord
 from pellucid.embedded.status import SystemState, status
@@ -34,7 +34,7 @@ def command(code: str) -> Command:
 
 
 def test_free_ports_are_distinct() -> None:
-    ports = resolve_ports(HOST, dict.fromkeys("abcdef", 0))
+    ports = resolve_ports(dict.fromkeys("abcdef", (HOST, 0)))
     assert len(set(ports.values())) == 6
 
 
@@ -42,18 +42,23 @@ def test_a_taken_port_is_named_with_its_holder() -> None:
     with socket.create_server((HOST, 0)) as holder:
         port = holder.getsockname()[1]
         with pytest.raises(PortTaken, match=f"port {port} for gateway .*process {os.getpid()}"):
-            resolve_ports(HOST, {"gateway": port})
+            resolve_ports({"gateway": (HOST, port)})
 
 
 def test_an_address_of_another_machine_is_not_called_taken() -> None:
     with pytest.raises(PortUnusable, match=r"192\.0\.2\.1 for gateway"):
-        resolve_ports("192.0.2.1", {"gateway": 0})
+        resolve_ports({"gateway": ("192.0.2.1", 0)})
 
 
 def test_a_wanted_port_is_never_given_away_as_a_free_one() -> None:
-    wanted = resolve_ports(HOST, {"gateway": 0})["gateway"]
-    ports = resolve_ports(HOST, {"triton": 0, "gateway": wanted})
+    wanted = resolve_ports({"gateway": (HOST, 0)})["gateway"]
+    ports = resolve_ports({"triton": (HOST, 0), "gateway": (HOST, wanted)})
     assert ports["gateway"] == wanted != ports["triton"]
+
+
+def test_only_an_ipv6_host_stands_in_brackets() -> None:
+    hosts = ("127.0.0.1", "localhost", "::1")
+    assert [address(host, 5) for host in hosts] == ["127.0.0.1:5", "localhost:5", "[::1]:5"]
 
 
 def test_a_missing_libpython_is_said_with_its_remedy(
