@@ -3,7 +3,7 @@
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
@@ -11,21 +11,18 @@ from tritonclient.utils import InferenceServerException
 
 from explain_service import metrics
 from explain_service.settings import ExplainSettings
-from explain_service.tick import Cancelled
+from explain_service.tick import Cancelled, Tick
 from pellucid.cards import MASKED_SUFFIX
 from pellucid.serving.channels import channel_options, triton_credentials
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import (
-    MAX_BATCH,
-    ServedModel,
-    precision_of,
-    translate,
-)
+from pellucid.serving.triton import ServedModel, check_logits, precision_of, translate
 from pellucid.tensors import Array, FloatArray
 
 _TYPES: Final = {"float32": "FP32", "uint16": "UINT16", "uint8": "UINT8"}
 _OWN_S: Final = 30.0
 """Longest wait for what the service asks for itself."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,15 @@ class Caller:
     """Set when nobody waits any more; a call that was not sent yet is then not sent."""
     deadline: Deadline
     request_id: str
+
+    def wait(self, work: "Future[T]") -> T:
+        """Result of what runs elsewhere.
+
+        Raises:
+            Cancelled: nobody waits any more.
+            DeadlineTooShort: the time is up.
+        """
+        return Tick(total=0, stop=self.stop, deadline=self.deadline).wait(work)
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,18 @@ class Fixed:
         arrays = {"image": image[np.newaxis], "baseline": baseline, "segments": segments}
         inputs = tuple(_tensor(name, array) for name, array in arrays.items())
         return cls(inputs, sum(array.nbytes for array in arrays.values()))
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One call."""
+
+    graph: str
+    inputs: tuple[InferInput, ...]
+    rows: int
+    """Inputs that it stands for; so many answers are expected."""
+    mask_bytes: int = 0
+    """Size of the elements where it has masks, which are counted; else 0."""
 
 
 class TritonCalls:
@@ -95,61 +113,68 @@ class TritonCalls:
             Logits of each mask. It raises `Cancelled` where nobody waited any more when its turn
             came, `DeadlineTooShort`, `BackendUnavailable` or `ModelNotReady`.
         """
-        inputs = [*fixed.inputs, _tensor("masks", masks)]
-        name = model.card.name
-        metrics.TRITON_CALLS.labels(name).inc()
-        metrics.TRITON_BYTES.labels(name).inc(fixed.nbytes + masks.nbytes)
-        return self._threads.submit(self._call, model, name + MASKED_SUFFIX, inputs, caller)
+        request = _Request(
+            model.card.name + MASKED_SUFFIX,
+            (*fixed.inputs, _tensor("masks", masks)),
+            rows=len(masks),
+            mask_bytes=fixed.nbytes + masks.nbytes,
+        )
+        return self._threads.submit(self._call, model, request, caller)
 
     def logits(self, model: ServedModel, inputs: FloatArray, caller: Caller) -> Answer:
         """Logits `(N, K')` of inputs `(N, *shape)`; blocks.
 
         Raises:
-            ModelNotReady: the model was unloaded meanwhile.
+            Cancelled: nobody waits any more.
+            ModelNotReady: the model was unloaded meanwhile, or its graph is not as its card says.
             BackendUnavailable: Triton does not answer.
             DeadlineTooShort: the time is up.
         """
+        rows = model.rows_per_call(inputs[0].nbytes)
+        parts = [inputs[start : start + rows] for start in range(0, len(inputs), rows)]
         calls = [
             self._threads.submit(
                 self._call,
                 model,
-                model.card.name,
-                [_tensor("input", inputs[start : start + MAX_BATCH])],
+                _Request(model.card.name, (_tensor("input", part),), len(part)),
                 caller,
             )
-            for start in range(0, len(inputs), MAX_BATCH)
+            for part in parts
         ]
-        answers = [call.result() for call in calls]
+        answers = [caller.wait(call) for call in calls]
         return Answer(np.concatenate([part.logits for part in answers]), answers[0].precision)
 
     def predict(self, model: ServedModel, inputs: FloatArray) -> FloatArray:
         """Logits `(N, K')` of inputs `(N, *shape)`, on behalf of the service itself; blocks.
 
         Raises:
-            ModelNotReady: the model is not loaded any more.
+            ModelNotReady: the model is not loaded any more, or its graph is not as its card says.
             BackendUnavailable: Triton does not answer.
             DeadlineTooShort: it did not answer in time.
         """
         caller = Caller(threading.Event(), Deadline.after(_OWN_S), request_id="")
         return self.logits(model, inputs, caller).logits
 
-    def _call(
-        self, model: ServedModel, name: str, inputs: list[InferInput], caller: Caller
-    ) -> Answer:
+    def _call(self, model: ServedModel, request: _Request, caller: Caller) -> Answer:
         if caller.stop.is_set():
             raise Cancelled
+        timeout = caller.deadline.timeout()
+        if request.mask_bytes:
+            metrics.TRITON_CALLS.labels(model.card.name).inc()
+            metrics.TRITON_BYTES.labels(model.card.name).inc(request.mask_bytes)
         try:
             result = self._client.infer(
-                name,
-                inputs,
+                request.graph,
+                request.inputs,
                 outputs=[InferRequestedOutput("logits")],
                 request_id=caller.request_id,
-                client_timeout=caller.deadline.timeout(),
+                client_timeout=timeout,
             )
         except InferenceServerException as error:
-            raise translate(error, name) from error
+            raise translate(error, request.graph) from error
+        logits = np.asarray(result.as_numpy("logits"), dtype=np.float32)
         said = precision_of(result.get_response(), model)
-        return Answer(np.asarray(result.as_numpy("logits"), dtype=np.float32), said)
+        return Answer(check_logits(model, logits, request.rows), said)
 
 
 def _tensor(name: str, array: Array) -> InferInput:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
@@ -144,6 +144,8 @@ def ends(calls: TritonCalls, question: Question, caller: Caller) -> tuple[FloatA
     """Served logits `(2, K')` of the input and of the baseline, and the arithmetic.
 
     Raises:
+        Cancelled: nobody waits any more.
+        MethodUnavailable: they are not finite.
         PellucidError: Triton does not answer, or has no such model any more.
     """
     if not question.model.masked:
@@ -154,10 +156,25 @@ def ends(calls: TritonCalls, question: Question, caller: Caller) -> tuple[FloatA
         whole = np.zeros(question.plane, np.uint16)
         fixed = Fixed.of(question.input, question.baseline, whole)
         masks = np.array([[1], [0]], np.uint8)
-        call = calls.masked(question.model, fixed, masks, caller)
-        wait([call])
-        answer = call.result()
+        answer = caller.wait(calls.masked(question.model, fixed, masks, caller))
+    _check_ends(answer.logits)
     return answer.logits, answer.precision
+
+
+def _check_ends(logits: FloatArray) -> None:
+    """Refuse an input or a baseline to which the model gives no number."""
+    if not np.isfinite(logits[0]).all():
+        raise MethodUnavailable(
+            "the model's scores of the input are not finite",
+            field="input",
+            remedy="send another input, or mend the model",
+        )
+    if not np.isfinite(logits[1]).all():
+        raise MethodUnavailable(
+            "the model's scores of the baseline are not finite",
+            field="options.baseline",
+            remedy="choose another baseline",
+        )
 
 
 def _key(mask: npt.NDArray[np.uint8]) -> bytes:
