@@ -24,8 +24,9 @@ class Agreement:
     label: str
     rank_correlation: float | None
     """Spearman's, -1 to 1; None where one map is constant."""
-    top_overlap: float
-    """Intersection over union of the tenths with the highest values, 0 to 1."""
+    top_overlap: float | None
+    """Intersection over union of the tenths with the highest values, 0 to 1; None where a map has
+    no such tenth: more than a tenth of its values are equal, and none is above them."""
 
 
 def compare(label: str, maps: list[tuple[str, FloatArray]]) -> list[Agreement]:
@@ -33,7 +34,7 @@ def compare(label: str, maps: list[tuple[str, FloatArray]]) -> list[Agreement]:
     # Once for each map, not for each pair: ranking takes nearly all the time.
     views = [(method, _centred_ranks(values), _top(values)) for method, values in maps]
     return [
-        Agreement(first, second, label, _correlation(a, b), float((p & q).sum() / (p | q).sum()))
+        Agreement(first, second, label, _correlation(a, b), _overlap(p, q))
         for (first, a, p), (second, b, q) in combinations(views, 2)
     ]
 
@@ -49,7 +50,16 @@ def _correlation(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> floa
 
 
 def _top(values: FloatArray) -> npt.NDArray[np.bool_]:
-    """The tenth with the highest values; all that are equal to its lowest value belong to it."""
+    """The tenth with the highest values; it may be empty.
+
+    All that are equal to its lowest value belong to it. But where these alone are more than a
+    tenth, as are the zeros of a sparse map, only what is above them does.
+    """
     count = ceil(values.size * TOP_SHARE)
     threshold = np.partition(values.ravel(), -count)[-count]
-    return np.asarray(values >= threshold)
+    common = (values == threshold).sum() > count
+    return np.asarray(values > threshold if common else values >= threshold)
+
+
+def _overlap(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float | None:
+    return float((a & b).sum() / (a | b).sum()) if a.any() and b.any() else None

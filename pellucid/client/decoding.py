@@ -221,7 +221,7 @@ def _comparison(message: explanation_pb2.Comparison) -> results.Comparison:
                 method_b=agreement.method_b,
                 label=agreement.label,
                 rank_correlation=present(agreement, "rank_correlation"),
-                top_overlap=agreement.top_overlap,
+                top_overlap=present(agreement, "top_overlap"),
             )
             for agreement in message.agreements
         )

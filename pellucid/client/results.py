@@ -136,7 +136,10 @@ class Trust:
 
 @dataclass(frozen=True)
 class Receipt:
-    """All that decides the bytes of a map, and what it cost."""
+    """All that decides the bytes of a map on one server, and what it cost.
+
+    Another configuration, engine or kind of CPU may give other last bits.
+    """
 
     model: str
     model_version: str
@@ -197,8 +200,9 @@ class Agreement:
     label: str
     rank_correlation: float | None
     """Spearman's, -1 to 1; None where one map is constant."""
-    top_overlap: float
-    """Intersection over union of the tenths of the input with the highest values, 0 to 1."""
+    top_overlap: float | None
+    """Intersection over union of the tenths of the input with the highest values, 0 to 1; None
+    where a map has no such tenth."""
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,8 @@ def _agreement(
     for pair in comparison.agreements:
         if pair.label == label:
             rank = "none" if pair.rank_correlation is None else f"{pair.rank_correlation:.2f}"
-            text = f"{rank} · {pair.top_overlap:.0%}".replace("-", "\N{MINUS SIGN}")
+            top = "none" if pair.top_overlap is None else f"{pair.top_overlap:.0%}"
+            text = f"{rank} · {top}".replace("-", "\N{MINUS SIGN}")
             cells[frozenset((pair.method_a, pair.method_b))] = text
     return [
         (words.title(a), [cells.get(frozenset((a, b)), "") if a != b else "·" for b in methods])

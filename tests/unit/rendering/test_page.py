@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from pellucid.client import Result
+from pellucid.client import Comparison, Result
 from pellucid.rendering import page_html
 from pellucid.rendering.scenes import scene_of
 from tests.answers import METHODS
@@ -83,3 +83,12 @@ def test_names_are_escaped(film: Result) -> None:
     text = page_html(hostile, scene_of(explained), '"><img src=x onerror=alert(1)>')
     assert "<script>alert" not in text
     assert "<img" not in text
+
+
+def test_maps_that_cannot_be_compared_say_so(film: Result) -> None:
+    assert film.comparison is not None
+    (first, *rest) = film.comparison.agreements
+    first = replace(first, rank_correlation=None, top_overlap=None)
+    pairs = Comparison((first, *rest))
+    text = page_html(Result(film.explained, film.explanations, pairs), scene_of(film.explained), "")
+    assert "none · none" in text

@@ -201,7 +201,9 @@ Global___Trust: _TypeAlias = Trust  # noqa: Y015
 
 @_typing.final
 class Receipt(_message.Message):
-    """All that decides the bytes of a map, and what it cost."""
+    """All that decides the bytes of a map, and what it cost. The same receipt means the same bytes on
+    the same server: another configuration, engine or kind of CPU may change the last bits.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -359,7 +361,10 @@ class Agreement(_message.Message):
     rank_correlation: _builtins.float
     """Spearman's rank correlation of the maps, -1 .. 1; absent where one map is constant."""
     top_overlap: _builtins.float
-    """Overlap (intersection over union) of the tenths of the input with the highest values, 0 .. 1."""
+    """Overlap (intersection over union) of the tenths of the input with the highest values, 0 .. 1;
+    absent where a map has no such tenth: more than a tenth of its values are equal, and none is
+    above them.
+    """
     def __init__(
         self,
         *,
@@ -367,15 +372,20 @@ class Agreement(_message.Message):
         method_b: _builtins.str = ...,
         label: _builtins.str = ...,
         rank_correlation: _builtins.float | None = ...,
-        top_overlap: _builtins.float = ...,
+        top_overlap: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_rank_correlation", b"_rank_correlation", "rank_correlation", b"rank_correlation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rank_correlation", b"_rank_correlation", "_top_overlap", b"_top_overlap", "rank_correlation", b"rank_correlation", "top_overlap", b"top_overlap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rank_correlation", b"_rank_correlation", "label", b"label", "method_a", b"method_a", "method_b", b"method_b", "rank_correlation", b"rank_correlation", "top_overlap", b"top_overlap"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rank_correlation", b"_rank_correlation", "_top_overlap", b"_top_overlap", "label", b"label", "method_a", b"method_a", "method_b", b"method_b", "rank_correlation", b"rank_correlation", "top_overlap", b"top_overlap"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rank_correlation: _TypeAlias = _typing.Literal["rank_correlation"]  # noqa: Y015
     _WhichOneofArgType__rank_correlation: _TypeAlias = _typing.Literal["_rank_correlation", b"_rank_correlation"]  # noqa: Y015
+    _WhichOneofReturnType__top_overlap: _TypeAlias = _typing.Literal["top_overlap"]  # noqa: Y015
+    _WhichOneofArgType__top_overlap: _TypeAlias = _typing.Literal["_top_overlap", b"_top_overlap"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank_correlation) -> _WhichOneofReturnType__rank_correlation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_overlap) -> _WhichOneofReturnType__top_overlap | None: ...
 
 Global___Agreement: _TypeAlias = Agreement  # noqa: Y015
 
