@@ -21,6 +21,8 @@ from pellucid.tensors import FloatArray
 
 BATCH: Final = 48
 """Masks between two looks at which halves matter most; part of what decides the values."""
+UNDIVIDED: Final = 0.01
+"""Share of the credit from which it is warned of what lies on groups that were not divided."""
 
 
 def explain_partition_shap(
@@ -42,20 +44,20 @@ def explain_partition_shap(
     """
     if model.segments == 1:
         whole = (model.full.astype(np.float64) - model.empty)[np.newaxis]
-        return [_attribution(whole, model, segments, target, False) for target in targets]
+        return [_attribution(whole, whole, model, segments, target, False) for target in targets]
     answers = _Answers(model)
     tree = balanced_tree(segments)
     try:
-        values = _owen_values(answers, tree, parameters.evaluations, seed)
+        values, credit = _owen_values(answers, tree, parameters.evaluations, seed)
         truncated = False
     except _OutOfTime:
         if not answers.known:
             raise out_of_time() from None
         # The same way again, as far as the answers are known.
-        values = _owen_values(answers, tree, answers.known + 2, seed)
+        values, credit = _owen_values(answers, tree, answers.known + 2, seed)
         truncated = True
     tick.total = max(tick.done, 1)
-    return [_attribution(values, model, segments, target, truncated) for target in targets]
+    return [_attribution(values, credit, model, segments, target, truncated) for target in targets]
 
 
 def balanced_tree(segments: SegmentMap) -> Floats:
@@ -134,8 +136,14 @@ class _Masker:
         return (mask[np.newaxis].copy(),)
 
 
-def _owen_values(answers: _Answers, tree: Floats, evaluations: int, seed: int) -> Floats:
-    """Values `(S, K)`."""
+def _owen_values(
+    answers: _Answers, tree: Floats, evaluations: int, seed: int
+) -> tuple[Floats, Floats]:
+    """Values of the segments `(S, K)`, and the credit of each node of the tree `(2 S - 1, K)`.
+
+    The segments are the first nodes. What is left on another one was not divided any further:
+    shap shares it evenly among the node's segments.
+    """
     explainer = PartitionExplainer(answers, _Masker(tree))
     explainer.owen = with_own_randomness(explainer, "owen", random_state(seed))
     found = explainer.explain_row(
@@ -147,11 +155,16 @@ def _owen_values(answers: _Answers, tree: Floats, evaluations: int, seed: int) -
         silent=True,
         batch_size=BATCH,
     )
-    return np.asarray(found["values"])
+    return np.asarray(found["values"]), np.asarray(found["hierarchical_values"])
 
 
 def _attribution(
-    values: Floats, model: MaskedModel, segments: SegmentMap, target: int, truncated: bool
+    values: Floats,
+    credit: Floats,
+    model: MaskedModel,
+    segments: SegmentMap,
+    target: int,
+    truncated: bool,
 ) -> Attribution:
     own = values[:, target]
     gain = float(model.full[target]) - float(model.empty[target])
@@ -159,5 +172,16 @@ def _attribution(
         map=own.astype(np.float32)[segments],
         segment_values=own.astype(np.float32),
         additivity_gap=abs(float(own.sum()) - gain),
+        warnings=_undivided(np.abs(credit[:, target]), len(values)),
         truncated=truncated,
+    )
+
+
+def _undivided(credit: Floats, segments: int) -> tuple[str, ...]:
+    share = float(credit[segments:].sum() / max(credit.sum(), np.finfo(float).tiny))
+    if share < UNDIVIDED:
+        return ()
+    return (
+        f"{share:.0%} of the credit is shared evenly within groups of segments: "
+        "take more evaluations to divide them",
     )

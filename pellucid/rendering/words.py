@@ -65,7 +65,9 @@ def findings(explanation: Explanation) -> list[Finding]:
         ("additivity gap", trust.additivity_gap),
     ):
         if gap is not None:
-            found.append(_gap(name, gap, change))
+            judged = _gap(name, gap, change)
+            # What SHAP's values add up to is set beforehand: a small gap outweighs no warning.
+            found.append(_at_most_fair(judged) if trust.warnings else judged)
     if trust.r_squared is not None:
         found.append(_fit(trust.r_squared))
     if trust.coverage is not None:
@@ -73,7 +75,7 @@ def findings(explanation: Explanation) -> list[Finding]:
         grade = Grade.GOOD if trust.coverage >= 0.999 else Grade.POOR
         found.append(Finding("coverage", f"{trust.coverage:.0%}", grade, words))
     if explanation.truncated:  # what it says of the calls that were made is not the whole
-        return [replace(one, grade=Grade.FAIR) if one.grade is Grade.GOOD else one for one in found]
+        return [_at_most_fair(one) for one in found]
     return found
 
 
@@ -133,6 +135,10 @@ def _gap(name: str, gap: float, change: float) -> Finding:
     else:
         words = f"{share:.1%} of the score's change from the baseline is unaccounted for"
     return Finding(name, number(gap), grade, words)
+
+
+def _at_most_fair(finding: Finding) -> Finding:
+    return replace(finding, grade=Grade.FAIR) if finding.grade is Grade.GOOD else finding
 
 
 def _fit(r_squared: float) -> Finding:

@@ -92,6 +92,15 @@ def test_partition_shap_adds_up_also_where_segments_depend_on_each_other() -> No
         assert found.additivity_gap == pytest.approx(0, abs=1e-5)
 
 
+def test_partition_shap_warns_of_groups_that_share_their_credit_evenly() -> None:
+    few, enough = (
+        explain(PartitionShap(evaluations=evaluations), with_interactions(1, 16), grid(4))[0]
+        for evaluations in (50, 2000)
+    )
+    assert "groups of segments" in few.warnings[0]
+    assert not enough.warnings
+
+
 def test_lime_of_a_linear_model_is_nearly_its_weights() -> None:
     expected = weights(16)
     (found,) = explain(Lime(samples=2000, ridge=0.0), linear(expected), grid(4))

@@ -11,7 +11,7 @@ from pellucid.rendering.words import Grade, cautions, facts, findings, number, p
 )
 def test_a_gap_is_judged_against_the_scores_change(film: Result, gap: float, grade: Grade) -> None:
     explanation = film.get("integrated_gradients")  # its score changes by 3.75
-    trust = replace(explanation.trust, completeness_gap=gap)
+    trust = replace(explanation.trust, completeness_gap=gap, warnings=())
     assert findings(replace(explanation, trust=trust))[0].grade is grade
 
 
@@ -52,3 +52,18 @@ def test_no_number_of_a_truncated_map_reads_as_good(film: Result) -> None:
     trust = replace(explanation.trust, completeness_gap=0.0, coverage=1.0, r_squared=0.9)
     cut = findings(replace(explanation, trust=trust, truncated=True))
     assert {finding.grade for finding in cut} == {Grade.FAIR}
+
+
+def test_a_gap_that_is_small_by_construction_outweighs_no_warning(film: Result) -> None:
+    explanation = film.explanations[0]
+    trust = replace(
+        explanation.trust,
+        completeness_gap=None,
+        additivity_gap=0.0,
+        r_squared=None,
+        coverage=None,
+        warnings=("too few coalitions for a unique solution",),
+    )
+    assert [found.grade for found in findings(replace(explanation, trust=trust))] == [Grade.FAIR]
+    trust = replace(trust, warnings=())
+    assert [found.grade for found in findings(replace(explanation, trust=trust))] == [Grade.GOOD]
