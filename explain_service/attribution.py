@@ -88,6 +88,8 @@ class GradientExplainers(Protocol):
     def explain(self, parameters: Parameters, question: Question, tick: Tick) -> list[Attribution]:
         """One attribution for each target, in order; blocks, in a worker thread.
 
+        Where the time is up, the last targets may have none.
+
         Raises:
             Cancelled: the client went (from `tick`).
             MethodUnavailable: the copy drifted from what Triton serves, or cannot be built.

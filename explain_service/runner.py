@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
+import numpy as np
+
 from explain_service import metrics
 from explain_service.attribution import Attribution, GradientExplainers, Question
 from explain_service.baselines import make_baseline
@@ -28,7 +30,7 @@ from explain_service.segmentation import SegmentMap, expected_segments, segment
 from explain_service.tick import Tick, out_of_time
 from explain_service.triton_calls import Caller, TritonCalls
 from explain_service.triton_masks import TritonMasks, ends
-from pellucid.errors import DeadlineTooShort
+from pellucid.errors import DeadlineTooShort, MethodUnavailable
 from pellucid.scores import probabilities, resolve_targets
 from pellucid.serving.deadline import Deadline
 from pellucid.tensors import FloatArray, digest
@@ -92,7 +94,7 @@ class Runner:
 
         Raises:
             Cancelled: nobody waits any more.
-            DeadlineTooShort: a method has no map; all that there is was told.
+            DeadlineTooShort: a method lacks a map; all that there is was told.
             PellucidError: it cannot be answered.
         """
         budget = self._caller.deadline.timeout()
@@ -110,12 +112,14 @@ class Runner:
                 self._running = None
                 without.append(parameters.name)
                 continue
+            if len(explained) < len(self._resolved.targets):
+                without.append(parameters.name)
             for found in explained:
                 self._tell(found)
                 shown = (parameters.name, found.attribution.map)
                 maps.setdefault(found.target.label, []).append(shown)
-        if len(self._query.methods) - len(without) > 1:
-            pairs = [pair for label, shown in maps.items() for pair in compare(label, shown)]
+        pairs = [pair for label, shown in maps.items() for pair in compare(label, shown)]
+        if pairs:
             self._tell(Compared(tuple(pairs)))
         if without:
             raise _no_time_for(without)
@@ -157,14 +161,14 @@ class Runner:
         return segment(query.model.card, query.segmentation, self._image, query.seed)
 
     def _method(self, place: int) -> list[Explained]:
-        """Run one method; its finished maps, one for each target."""
+        """Run one method; its finished maps, one for each target for which there was time."""
         parameters = self._query.methods[place]
         tick = Tick(
             total=self._cost(parameters).calls,
             stop=self._caller.stop,
             share=self._share(place),
             deadline=self._finish_at,
-            on_partial=lambda found: self._tell_partial(parameters, found, tick),
+            on_partial=lambda found: self._tell_partial(place, found, tick),
         )
         self._running = (parameters.name, tick)
         self._tell(_progress(parameters.name, tick))
@@ -173,7 +177,7 @@ class Runner:
         self._running = None
         self._tell(_progress(parameters.name, tick))
         self._measure(parameters.name, found, tick)
-        return self._explained(parameters, found, tick, partial=False)
+        return self._explained(place, found, tick, partial=False)
 
     def _explain(self, parameters: Parameters, tick: Tick) -> list[Attribution]:
         question = self._question
@@ -194,13 +198,17 @@ class Runner:
             parameters, masked, self._segments, question.targets, question.seed, tick
         )
 
-    def _tell_partial(self, parameters: Parameters, found: list[Attribution], tick: Tick) -> None:
-        for explained in self._explained(parameters, found, tick, partial=True):
+    def _tell_partial(self, place: int, found: list[Attribution], tick: Tick) -> None:
+        # It rests on fewer calls because the method still runs, not because its time was up.
+        so_far = [replace(attribution, truncated=False) for attribution in found]
+        for explained in self._explained(place, so_far, tick, partial=True):
             self._tell(explained)
 
     def _explained(
-        self, parameters: Parameters, found: list[Attribution], tick: Tick, *, partial: bool
+        self, place: int, found: list[Attribution], tick: Tick, *, partial: bool
     ) -> list[Explained]:
+        parameters = self._query.methods[place]
+        _check_maps(found, f"methods[{place}].{parameters.name}")
         on_segments = found[0].segment_values is not None
         segments = self._segments if on_segments else None
         cut = self._query.segmentation.name if on_segments else None
@@ -212,7 +220,7 @@ class Runner:
         run = Run(precision, tick.done, tick.elapsed, versions)
         return [
             Explained(self._resolved, parameters, target, attribution, segments, run, partial)
-            for target, attribution in zip(self._resolved.targets, found, strict=True)
+            for target, attribution in zip(self._resolved.targets, found, strict=False)
         ]
 
     def _cost(self, parameters: Parameters) -> Cost:
@@ -259,10 +267,18 @@ class Runner:
                 metrics.ADDITIVITY_GAP.labels(method, model).observe(attribution.additivity_gap)
 
 
+def _check_maps(found: list[Attribution], field: str) -> None:
+    """Refuse to show what is not a number; `field` is the path of the method."""
+    if not all(np.isfinite(attribution.map).all() for attribution in found):
+        raise MethodUnavailable(
+            "the map is not finite", field=field, remedy="choose another method or baseline"
+        )
+
+
 def _no_time_for(methods: list[str]) -> DeadlineTooShort:
     names = ", ".join(methods)
     return DeadlineTooShort(
-        f"the time was up before there was a map of {names}",
+        f"the time was up before all maps were made of {names}",
         remedy="allow more time, or ask for fewer methods or samples",
         methods=names,
     )

@@ -9,7 +9,8 @@ from explain_service.gradient.keras_copy import KerasCopy
 from explain_service.gradient.torch_copy import TorchCopy
 from explain_service.methods import GradCam
 from explain_service.tick import Tick
-from pellucid.errors import InvalidArgument, MethodUnavailable
+from pellucid.errors import DeadlineTooShort, InvalidArgument, MethodUnavailable
+from pellucid.serving.deadline import Deadline
 from tests.twins import SIZE, keras_twin, torch_twin, twin_card
 
 
@@ -104,3 +105,19 @@ def test_a_layer_without_rows_and_columns_is_refused(framework, ask):
         model = KerasCopy(card, keras_twin(), 4)
     with pytest.raises(MethodUnavailable):
         grad_cam.explain(GradCam(layer="head"), ask(card), model, Tick(total=1))
+
+
+def test_when_the_time_is_up_the_maps_that_are_made_are_kept(twin, framework, ask):
+    class OneMap(Tick):
+        """Its time is up after one step."""
+
+        @property
+        def too_late(self):
+            return self.done > 0
+
+    question = ask(twin_card(framework), 0, 2)
+    found = grad_cam.explain(GradCam(layer="features"), question, twin, OneMap(total=2))
+    assert len(found) == 1
+    with pytest.raises(DeadlineTooShort):
+        late = Tick(total=2, deadline=Deadline.after(0))
+        grad_cam.explain(GradCam(layer="features"), question, twin, late)
