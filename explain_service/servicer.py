@@ -12,11 +12,11 @@ from explain_service.capabilities import model_methods, plan
 from explain_service.encoding import encode_event
 from explain_service.engine import ExplainEngine
 from explain_service.planner import Planner
-from explain_service.query import read_query, read_tensor
+from explain_service.query import Query, read_query, read_tensor
 from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import TritonModels
+from pellucid.serving.triton import ServedModel, TritonModels
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -53,7 +53,7 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
     ) -> explain_pb2.PlanResponse:
         """Count what an explanation would cost."""
         model = await self._models.get(request.model)
-        query = read_query(model, request.methods, request.options, self._gradients)
+        query = await self._read(model, request)
         return await asyncio.to_thread(plan, query, self._planner)
 
     async def Explain(  # noqa: N802
@@ -62,8 +62,16 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
         """Explain one tensor."""
         deadline = Deadline.of(context, self._settings)
         model = await self._models.get(request.model)
-        query = read_query(model, request.methods, request.options, self._gradients)
+        query = await self._read(model, request)
         image = read_tensor(model.card, request.input, "input")
         async with aclosing(self._engine.explain(query, image, deadline)) as events:
             async for event in events:
                 yield encode_event(event)
+
+    async def _read(
+        self, model: ServedModel, request: explain_pb2.PlanRequest | explain_pb2.ExplainRequest
+    ) -> Query:
+        # On a thread: whether a copy fits may take the digest of a whole file of weights.
+        return await asyncio.to_thread(
+            read_query, model, request.methods, request.options, self._gradients
+        )

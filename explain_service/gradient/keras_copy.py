@@ -59,11 +59,6 @@ class KerasCopy:
         return cls(card, model, chunk)
 
     @property
-    def layers(self) -> tuple[str, ...]:
-        """See `GradientModel`."""
-        return tuple(self._with_layer)
-
-    @property
     def chunk(self) -> int:
         """See `GradientModel`."""
         return self._chunk

@@ -26,11 +26,6 @@ class GradientModel(Protocol):
     """
 
     @property
-    def layers(self) -> tuple[str, ...]:
-        """Layers for Grad-CAM, as the card names them, the default first."""
-        ...
-
-    @property
     def chunk(self) -> int:
         """Inputs that are differentiated at once; it bounds the memory."""
         ...
@@ -51,7 +46,7 @@ class GradientModel(Protocol):
 
         Args:
             inputs: `(1, *shape)`.
-            layer: one of `layers`.
+            layer: one of the card's.
             score: what is differentiated.
 
         Returns:

@@ -52,12 +52,6 @@ class TorchCopy:
         return cls(card, module, chunk)
 
     @property
-    def layers(self) -> tuple[str, ...]:
-        """See `GradientModel`."""
-        assert self._card.architecture is not None
-        return self._card.architecture.grad_cam_layers
-
-    @property
     def chunk(self) -> int:
         """See `GradientModel`."""
         return self._chunk
