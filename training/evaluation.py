@@ -1,6 +1,6 @@
 """Figures for a card: how well two classes are told apart, with bootstrap intervals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -51,27 +51,43 @@ def best_threshold(labels: Labels, scores: Scores) -> float:
 
 
 def bootstrap(
-    measure: Callable[[Labels, Scores], float], labels: Labels, scores: Scores, seed: int = 0
+    measure: Callable[[Labels, Scores], float],
+    labels: Labels,
+    scores: Scores,
+    owners: Sequence[str],
+    seed: int = 0,
 ) -> Figure:
-    """Measure, and resample with replacement within each class for the interval.
+    """Measure, and resample owners with replacement within each class for the interval.
+
+    What one patient or one voice brought is not independent: it is drawn together (the cluster
+    bootstrap of Field and Welsh, doi:10.1111/j.1467-9868.2007.00593.x).
 
     Args:
         measure: a function of labels and scores.
         labels: 0 or 1, shape `(N,)`.
         scores: larger means 1, shape `(N,)`.
+        owners: patient, speaker or voice of each case, `N` names.
         seed: of the resampling.
     """
     rng = np.random.default_rng(seed)
-    classes = [np.flatnonzero(labels == label) for label in (0, 1)]
+    classes = [_rows_by_owner(labels == label, np.asarray(owners)) for label in (0, 1)]
     values = []
     for _ in range(RESAMPLES):
-        rows = np.concatenate([rng.choice(rows, len(rows)) for rows in classes])
+        rows = np.concatenate(
+            [each[n] for each in classes for n in rng.integers(len(each), size=len(each))]
+        )
         values.append(measure(labels[rows], scores[rows]))
     low, high = np.percentile(values, [2.5, 97.5])
     return Figure(measure(labels, scores), float(low), float(high))
 
 
-def evaluate(labels: Labels, scores: Scores, threshold: float) -> dict[str, object]:
+def _rows_by_owner(chosen: NDArray[np.bool_], owners: NDArray[np.str_]) -> list[NDArray[np.intp]]:
+    return [np.flatnonzero(chosen & (owners == owner)) for owner in np.unique(owners[chosen])]
+
+
+def evaluate(
+    labels: Labels, scores: Scores, threshold: float, owners: Sequence[str]
+) -> dict[str, object]:
     """All figures of one split, as a card keeps them.
 
     Args:
@@ -79,6 +95,7 @@ def evaluate(labels: Labels, scores: Scores, threshold: float) -> dict[str, obje
         scores: from 0 to 1, larger means 1, shape `(N,)`.
         threshold: chosen on the validation split; used by all but AUC, EER and the
             accuracy at one half.
+        owners: patient, speaker or voice of each case, as for `bootstrap`.
     """
     measures: dict[str, Callable[[Labels, Scores], float]] = {
         "auc": lambda y, s: float(roc_auc_score(y, s)),
@@ -90,7 +107,8 @@ def evaluate(labels: Labels, scores: Scores, threshold: float) -> dict[str, obje
         "equal_error_rate": equal_error_rate,
     }
     figures: dict[str, object] = {
-        name: bootstrap(measure, labels, scores).as_dict() for name, measure in measures.items()
+        name: bootstrap(measure, labels, scores, owners).as_dict()
+        for name, measure in measures.items()
     }
     counts = {"positives": int(labels.sum()), "negatives": int((1 - labels).sum())}
     return {"threshold": threshold, **counts, **figures}

@@ -80,11 +80,16 @@ class Run:
     """One training: the network, its moving average, the optimizer, and where they are kept."""
 
     def __init__(self, card: Card, recipe: Recipe, folder: Path, seed: int) -> None:
-        """Start from random weights, or go on from the checkpoint in `folder`."""
+        """Start from random weights, or go on from the checkpoint in `folder`.
+
+        Raises:
+            ValueError: the checkpoint is of another recipe or seed.
+        """
         if card.architecture is None:
             raise ValueError(f"the card of {card.name} has no architecture")
         torch.manual_seed(seed)
         self._recipe, self._folder = recipe, folder
+        self._made_by = repr((recipe, seed))
         self.epoch, self.best = 0, -1.0
         self._model = build(card.architecture).to(memory_format=torch.channels_last)
         self._average = _average(self._model, recipe.ema_decay)
@@ -107,6 +112,8 @@ class Run:
         self._checkpoint = folder / "checkpoint.pt"
         if self._checkpoint.exists():
             state = torch.load(self._checkpoint, weights_only=True)
+            if state.get("made_by") != self._made_by:
+                raise ValueError(f"{self._checkpoint} is of another recipe or seed: remove it")
             self.epoch, self.best = state["epoch"] + 1, state["best"]
             if self.epoch > recipe.refinement_starts:
                 self._average = _average(self._model, recipe.refinement_ema_decay)
@@ -177,7 +184,8 @@ class Run:
             file.write(json.dumps(line) + "\n")
         new = self._checkpoint.with_suffix(".new")
         states = {name: part.state_dict() for name, part in self._parts.items()}
-        torch.save({**states, "epoch": self.epoch, "best": self.best}, new)
+        progress = {"epoch": self.epoch, "best": self.best, "made_by": self._made_by}
+        torch.save({**states, **progress}, new)
         new.replace(self._checkpoint)
         self.epoch += 1
 
@@ -266,15 +274,18 @@ def measure(card: Card, data: Path, weights: Path) -> tuple[dict[str, float], di
     model = build(card.architecture)
     load_torch(model, weights)
     answers = {}
-    for split in ("val", "test"):
+    for name, split in (("validation", "val"), ("test", "test")):
         images = load_radiographs(data, split)
         scores = predict(model, images, contract, contract.height).astype(np.float64)
-        answers[split] = (images.labels.numpy().astype(np.int64), scores)
-    threshold = round(best_threshold(*answers["val"]), 4)
+        answers[name] = (images.labels.numpy().astype(np.int64), scores, images.patients)
+    labels, scores, _ = answers["validation"]
+    threshold = best_threshold(labels, scores)
     quality = {
         "protocol": "threshold of the best balanced accuracy on validation; test is the official "
-        "split; 95 % bootstrap intervals",
-        "validation": evaluate(*answers["val"], threshold),
-        "test": evaluate(*answers["test"], threshold),
+        "split; 95 % intervals by a bootstrap over patients",
+        **{
+            name: evaluate(labels, scores, threshold, patients)
+            for name, (labels, scores, patients) in answers.items()
+        },
     }
     return {"pneumonia": threshold}, quality

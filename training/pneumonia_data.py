@@ -19,6 +19,8 @@ class Radiographs:
 
     images: Tensor
     labels: Tensor
+    patients: tuple[str, ...]
+    """Whose each image is; some have several."""
 
 
 def load_radiographs(data: Path, split: str) -> Radiographs:
@@ -27,7 +29,8 @@ def load_radiographs(data: Path, split: str) -> Radiographs:
         rows = [row for row in csv.DictReader(file) if row["split"] == split]
     images = np.stack([np.asarray(Image.open(data / row["path"]).convert("L")) for row in rows])
     labels = [float(row["label"] != "normal") for row in rows]  # else bacteria or virus
-    return Radiographs(torch.from_numpy(images)[:, None], torch.tensor(labels))
+    patients = tuple(row["patient"] for row in rows)
+    return Radiographs(torch.from_numpy(images)[:, None], torch.tensor(labels), patients)
 
 
 def normalise(images: Tensor, size: int, contract: ImageContract) -> Tensor:

@@ -31,6 +31,8 @@ class Clips:
     labels: NDArray[np.int64]
     groups: tuple[str, ...]
     """Where each clip comes from: the synthesis engine, or the source of the human speech."""
+    voices: tuple[str, ...]
+    """Who speaks each clip: a person, or an engine with a voice."""
     twins: NDArray[np.int64]
     """Row of the human clip that a clip was resynthesised from, or -1, shape `(N,)`."""
 
@@ -61,9 +63,12 @@ def load_clips(data: Path, column: str, split: str, contract: AudioContract) -> 
     groups = [
         row["speaker_or_engine"] if f else row["source"] for row, f in zip(rows, fake, strict=True)
     ]
+    voices = tuple(f"{row['speaker_or_engine']} {row['voice']}" for row in rows)
     at = {row["path"]: number for number, row in enumerate(rows)}
     twins = [at.get(row["paired_real"], -1) for row in rows]
-    return Clips(np.stack(decibels), np.array(fake, np.int64), tuple(groups), np.array(twins))
+    return Clips(
+        np.stack(decibels), np.array(fake, np.int64), tuple(groups), voices, np.array(twins)
+    )
 
 
 def _read(path: Path, contract: AudioContract) -> Floats:

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 Floats = NDArray[np.float32]
 State = dict[str, NDArray[np.generic]]
@@ -79,14 +80,19 @@ class Run:
             steps: steps of an epoch.
             folder: keeps `checkpoint.safetensors`, `curves.jsonl` and `best.safetensors`.
             seed: of the initial weights and of the dropout.
+
+        Raises:
+            ValueError: the checkpoint is of another recipe or seed.
         """
         keras.utils.set_random_seed(seed)
         self._network, self._recipe, self._folder, self._seed = build, recipe, folder, seed
         self._origins, self._steps = origins, steps
         self.epoch, self.best = 0, -1.0
         self._checkpoint = folder / "checkpoint.safetensors"
-        state: State = load_file(self._checkpoint) if self._checkpoint.exists() else {}
-        if state:
+        self._made_by = {"made_by": repr((recipe, seed))}
+        state: State = {}
+        if self._checkpoint.exists():
+            state = self._read_checkpoint()
             self.epoch, self.best = int(state.pop("epoch")), float(state.pop("best"))
         self._build(recipe.frames(min(self.epoch, recipe.epochs - 1)))
         if state:
@@ -132,13 +138,19 @@ class Run:
         self.epoch += 1
         new = self._checkpoint.with_suffix(".new")
         progress = {"epoch": np.array(self.epoch), "best": np.array(self.best)}
-        save_file({**self._state(), **progress}, new)
+        save_file({**self._state(), **progress}, new, metadata=self._made_by)
         new.replace(self._checkpoint)
 
     @property
     def best_weights(self) -> Path:
         """The averaged weights of the best epoch, as float32."""
         return self._folder / "best.safetensors"
+
+    def _read_checkpoint(self) -> State:
+        with safe_open(self._checkpoint, "numpy") as file:
+            if file.metadata() != self._made_by:
+                raise ValueError(f"{self._checkpoint} is of another recipe or seed: remove it")
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
 
     def _build(self, frames: int) -> None:
         recipe = self._recipe

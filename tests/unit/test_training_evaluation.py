@@ -12,13 +12,18 @@ from training.evaluation import (
 )
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+EACH_ITS_OWN = [str(number) for number in range(8)]
+
+
+def accuracy(labels, scores):
+    return float(np.mean((scores >= 0.5) == labels))
 
 
 def test_classes_that_do_not_overlap_have_no_error():
     scores = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
     assert equal_error_rate(LABELS, scores) == 0
     assert best_threshold(LABELS, scores) == pytest.approx(0.5)
-    figures = evaluate(LABELS, scores, 0.5)
+    figures = evaluate(LABELS, scores, 0.5, EACH_ITS_OWN)
     for name in ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity"):
         assert figures[name] == {"value": 1, "low": 1, "high": 1}
 
@@ -39,11 +44,22 @@ def test_the_equal_error_rate_of_two_normal_distributions_is_that_of_the_formula
     assert equal_error_rate(labels, scores) == pytest.approx(0.1587, abs=0.005)
 
 
+def test_the_interval_counts_patients_not_their_images():
+    labels = np.repeat([0, 1], 200)
+    scores = labels.astype(float)
+    scores[:20], scores[200:220] = 1, 0
+    owners = [str(number // 4) for number in range(400)]  # four images each, all right or all wrong
+    figure = bootstrap(accuracy, labels, scores, owners)
+    half = 1.96 * np.sqrt(0.9 * 0.1 / 100)
+    assert (figure.low, figure.high) == pytest.approx((0.9 - half, 0.9 + half), abs=0.01)
+
+
 def test_the_interval_of_an_accuracy_is_that_of_the_binomial():
     labels = np.repeat([0, 1], 200)
     scores = labels.astype(float)
     scores[:20], scores[200:220] = 1, 0
-    figure = bootstrap(lambda y, s: float(np.mean((s >= 0.5) == y)), labels, scores)
+    owners = [str(number) for number in range(400)]
+    figure = bootstrap(accuracy, labels, scores, owners)
     half = 1.96 * np.sqrt(0.9 * 0.1 / 400)
     assert figure.value == pytest.approx(0.9)
     assert (figure.low, figure.high) == pytest.approx((0.9 - half, 0.9 + half), abs=0.005)

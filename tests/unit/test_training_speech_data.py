@@ -44,7 +44,7 @@ def test_the_same_seed_varies_in_the_same_way(contract):
 
 def clips_of(labels: list[int], groups: list[str], twins: list[int]) -> Clips:
     decibels = np.zeros((len(labels), 1, 1), np.float32)
-    return Clips(decibels, np.array(labels), tuple(groups), np.array(twins))
+    return Clips(decibels, np.array(labels), tuple(groups), tuple(groups), np.array(twins))
 
 
 def test_rare_engines_are_drawn_more_often_than_their_share_and_twins_twice_as_often():
@@ -66,16 +66,17 @@ def test_a_batch_holds_as_many_real_as_fake_clips_and_the_twins_of_those_that_ha
 
 def test_clips_are_those_of_the_protocols_split_and_engines_name_the_fake_ones(tmp_path, contract):
     rows = [
-        "path,label,speaker_or_engine,source,paired_real,split_b",
-        "a.wav,real,anna,reading,,train",
-        "b.wav,fake,vocoder,made here,a.wav,train",
-        "c.wav,real,bert,reading,,test",
+        "path,label,speaker_or_engine,source,voice,paired_real,split_b",
+        "a.wav,real,anna,reading,anna,,train",
+        "b.wav,fake,vocoder,made here,lpc,a.wav,train",
+        "c.wav,real,bert,reading,bert,,test",
     ]
     (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
     for name in "abc":
         soundfile.write(tmp_path / f"{name}.wav", np.zeros(32_000), 16_000)
     clips = load_clips(tmp_path, "split_b", "train", contract)
     assert clips.groups == ("reading", "vocoder") and clips.labels.tolist() == [0, 1]
+    assert clips.voices == ("anna anna", "vocoder lpc")
     assert clips.twins.tolist() == [-1, 0]
     assert clips.decibels.shape == (2, contract.n_mels, contract.frames)
     with pytest.raises(ValueError, match="no clip"):
@@ -84,7 +85,8 @@ def test_clips_are_those_of_the_protocols_split_and_engines_name_the_fake_ones(t
 
 def test_a_clip_of_another_rate_is_refused(tmp_path, contract):
     (tmp_path / "manifest.csv").write_text(
-        "path,label,speaker_or_engine,source,paired_real,split_b\na.wav,real,anna,reading,,train\n"
+        "path,label,speaker_or_engine,source,voice,paired_real,split_b\n"
+        "a.wav,real,anna,reading,anna,,train\n"
     )
     soundfile.write(tmp_path / "a.wav", np.zeros(32_000), 8_000)
     with pytest.raises(ValueError, match="8000 Hz"):

@@ -1,9 +1,11 @@
 """A training that is interrupted, even where the length of the crops changes, goes on as before."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 from training.speech_loop import Recipe, Run, Stage
 
@@ -48,3 +50,10 @@ def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(tmp_p
         assert each.best_weights.exists() and each.best == 0.5
     for ours, theirs in zip(run.averaged(), resumed.averaged(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_checkpoint_of_another_recipe_is_not_gone_on_from(tmp_path):
+    one_epoch(run_of(tmp_path))
+    other = replace(RECIPE, learning_rate=1e-3)
+    with pytest.raises(ValueError, match="another recipe"):
+        Run(tiny, other, origins=3, steps=2, folder=tmp_path, seed=0)
