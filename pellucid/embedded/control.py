@@ -15,6 +15,7 @@ import psutil
 from pellucid.embedded.errors import ServiceFailed
 from pellucid.embedded.events import Event, Kind, Progress, silent
 from pellucid.embedded.logs import logs
+from pellucid.embedded.rotation import rewind_if_cut
 from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.state import StateFolder
 from pellucid.embedded.status import SystemState, SystemStatus, status
@@ -135,6 +136,7 @@ def _events(path: Path, start: int, supervisor: subprocess.Popen[bytes]) -> Iter
         rest = ""
         while True:
             ended = supervisor.poll() is not None
+            rewind_if_cut(file)
             rest += file.read()
             *whole, rest = rest.split("\n")
             for line in whole:

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 
 _TETHER = Path(__file__).with_name("tether.py")
-_LOG_LIMIT_BYTES = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,6 @@ class Child:
     async def start(cls, command: Command, log: Path) -> "Child":
         """Start a command; its output is appended to `log`."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        if log.is_file() and log.stat().st_size > _LOG_LIMIT_BYTES:
-            log.replace(log.with_suffix(".log.1"))
         tied = (sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *command.arguments)
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(

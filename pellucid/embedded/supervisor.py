@@ -15,6 +15,7 @@ from pellucid.embedded.errors import EmbeddedError, ServiceFailed
 from pellucid.embedded.events import Event, Kind, Progress, written
 from pellucid.embedded.models import Models
 from pellucid.embedded.ports import resolve_ports
+from pellucid.embedded.rotation import keep_short
 from pellucid.embedded.service import Service
 from pellucid.embedded.services import ServicePlan, plan_services, wanted_ports
 from pellucid.embedded.settings import SystemSettings
@@ -72,6 +73,7 @@ class Supervisor:
 
     async def _live(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
         self._say(Kind.STEP, "starting")
+        keeping = asyncio.create_task(keep_short(self._folder.logs))
         try:
             if await _unless(stop, self._start()):
                 self._ready = True
@@ -80,6 +82,7 @@ class Supervisor:
                 ready.set()
                 await self._follow(stop)
         finally:
+            keeping.cancel()
             await self._end()
 
     async def _start(self) -> None:
