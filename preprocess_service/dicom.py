@@ -5,13 +5,14 @@ Only the elements that pixels need are looked at; who is in the picture is never
 
 import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from io import BytesIO
 from threading import Lock
 from typing import Any, Final
 
 from pydicom import uid
 from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.filereader import read_dataset
 from pydicom.pixels.decoders.base import RLELosslessDecoder
 from pydicom.pixels.utils import pixel_array
@@ -19,7 +20,7 @@ from pydicom.tag import Tag
 
 from pellucid.errors import PellucidError
 from pellucid.tensors import Array
-from preprocess_service import grayscale, headers, rle
+from preprocess_service import grayscale, headers, jpeg2000, rle
 from preprocess_service.media import ImageFacts, Picture
 from preprocess_service.refusals import check_limit, unreadable, unsupported
 from preprocess_service.settings import PreprocessSettings
@@ -45,6 +46,16 @@ _PLUGINS: Final = {
     uid.RLELossless: rle.PLUGIN,
 }
 """Who decodes what; pydicom alone would take whatever happens to be installed."""
+_DCT: Final = (0, 1, 2)
+_LOSSLESS: Final = (*_DCT, 3)
+_PROCESSES: Final = {
+    uid.JPEGBaseline8Bit: _DCT,
+    uid.JPEGLossless: _LOSSLESS,
+    uid.JPEGLosslessSV1: _LOSSLESS,
+    uid.JPEGLSLossless: (headers.JPEG_LS,),
+    uid.JPEGLSNearLossless: (headers.JPEG_LS,),
+}
+"""What each decoder reads in its own way, and so gets no other; some writers name DCT lossless."""
 _ELEMENTS: Final = tuple(
     Tag(keyword)
     for keyword in (
@@ -183,28 +194,31 @@ def _pixels(dataset: Any, facts: ImageFacts) -> Array:
     plugin = _PLUGINS.get(syntax, "")
     try:
         if plugin:
-            _check_codestream(dataset, syntax, facts)
-        if plugin == "gdcm":
-            with _gdcm:
-                return pixel_array(dataset, decoding_plugin=plugin)
-        return pixel_array(dataset, decoding_plugin=plugin)
+            # What was checked is all that the decoder gets to see, not a frame behind it.
+            dataset.PixelData = encapsulate([_checked_frame(dataset, syntax, facts)])
+        with _gdcm if plugin == "gdcm" else nullcontext():
+            return pixel_array(dataset, index=0, decoding_plugin=plugin)
     except (MemoryError, PellucidError):
         raise
     except Exception as error:  # decoders raise anything on damaged files
         raise unreadable(DICOM, "its pixels are damaged or cut off") from error
 
 
-def _check_codestream(dataset: Any, syntax: uid.UID, facts: ImageFacts) -> None:
-    """Refuse a compressed picture that would unpack to another size than the file announces."""
-    if syntax == uid.RLELossless:
-        return
+def _checked_frame(dataset: Any, syntax: uid.UID, facts: ImageFacts) -> bytes:
+    """The compressed picture; refuses what would unpack to another size than the file announces."""
     frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    if syntax == uid.RLELossless:  # its decoder is bounded by the announced size
+        return frame
     if syntax in _JPEG_2000:
-        header = headers.read_jpeg2000(frame, DICOM)
+        frame = jpeg2000.bare(frame, DICOM)
+        header = jpeg2000.read(frame, DICOM)
     else:
         header = headers.read_jpeg(frame, DICOM)
+        if header.process not in _PROCESSES[syntax]:
+            raise unreadable(DICOM, "its compressed picture is of another process than announced")
     samples = int(dataset.get("SamplesPerPixel", 1))
     if (header.width, header.height, header.components) != (facts.width, facts.height, samples):
         raise unreadable(DICOM, "its compressed picture has another size than it announces")
     if header.bit_depth > int(dataset.BitsAllocated):
         raise unreadable(DICOM, "its compressed picture has more bits than it announces")
+    return frame

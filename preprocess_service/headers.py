@@ -1,8 +1,9 @@
-"""Pictures from the outside: size and integrity of PNG, JPEG and JPEG 2000, before decoding."""
+"""Pictures from the outside: size and integrity of PNG and JPEG, before decoding."""
 
 import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from preprocess_service.refusals import unreadable
@@ -12,10 +13,16 @@ _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _KEPT: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
 """Chunks that the decoder gets to see. Texts and profiles change nothing here, but they are
 compressed and may unpack to any size."""
-_STANDALONE: Final = {0x01, *range(0xD0, 0xD8)}
-"""JPEG markers without a length."""
-_FRAMES: Final = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_START: Final = b"\xff\xd8"
+_SCAN: Final = 0xDA
+_FRAMES: Final = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 """JPEG start-of-frame markers; F7 is that of JPEG-LS."""
+JPEG_LS: Final = 0xF7 - 0xC0
+"""The process of JPEG-LS."""
+_JPEG_LS_PARAMETERS: Final = 0xF8
+_TABLES: Final = frozenset({0xC4, 0xCC, 0xDB, 0xDD, *range(0xE0, 0xF0), _JPEG_LS_PARAMETERS, 0xFE})
+"""JPEG segments that may come before the first scan, besides the frame: tables, restart interval,
+what applications add, comments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +71,7 @@ def bare_png(content: bytes) -> tuple[bytes, bool]:
         A PNG without texts, profiles and animation, and whether it was animated.
 
     Raises:
-        UnreadableMedia: a chunk is missing, cut off or damaged.
+        UnreadableMedia: a chunk is missing, cut off or damaged, or there are two headers.
     """
     view = memoryview(content)
     parts: list[memoryview | bytes] = [_SIGNATURE]
@@ -79,6 +86,8 @@ def bare_png(content: bytes) -> tuple[bytes, bool]:
             raise unreadable(PNG, f"it is cut off in chunk {ascii(kind)[2:-1]}")
         if zlib.crc32(view[offset + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
             raise unreadable(PNG, f"the checksum of chunk {ascii(kind)[2:-1]} is wrong")
+        if kind == b"IHDR" and offset != len(_SIGNATURE):
+            raise unreadable(PNG, "it has two headers")
         animated = animated or kind == b"acTL"
         if kind in _KEPT:
             parts.append(view[offset:end])
@@ -89,53 +98,56 @@ def bare_png(content: bytes) -> tuple[bytes, bool]:
 def read_jpeg(content: bytes, media_type: str = JPEG) -> Header:
     """Read the header of a JPEG of any process, JPEG-LS included.
 
+    Decoders skip what is foreign in ways of their own, and would come upon another size than the
+    one that is found here. So nothing foreign may stand before the first scan.
+
     Raises:
-        UnreadableMedia: it ends before its first scan, or is none.
+        UnreadableMedia: it ends before its first scan, is none, or may be read in two ways.
     """
-    offset, frame, adobe = 2, None, False
-    while offset + 4 <= len(content):
-        if content[offset] != 0xFF:
-            raise unreadable(media_type, "a JPEG marker is damaged")
-        marker = content[offset + 1]
-        if marker == 0xFF or marker in _STANDALONE:
-            offset += 1 if marker == 0xFF else 2
-            continue
-        length = int.from_bytes(content[offset + 2 : offset + 4], "big")
-        segment = content[offset + 4 : offset + 2 + length]
-        if marker in _FRAMES and len(segment) >= 6:
-            depth, height, width, components = struct.unpack_from(">BHHB", segment)
-            frame = (width, height, components, depth, marker - 0xC0)
+    frame, adobe, tuned = None, False, False
+    for offset, marker, segment in _segments(content, media_type):
+        if marker in _FRAMES:
+            if frame is not None:
+                raise unreadable(media_type, "it has two headers")
+            frame = _frame(marker, segment, media_type)
         adobe = adobe or (marker == 0xEE and segment.startswith(b"Adobe"))
-        if marker == 0xDA and frame is not None:
-            width, height, components, depth, process = frame
-            if not width or not height:
-                raise unreadable(media_type, "its header gives no size")
-            return Header(
-                width=width,
-                height=height,
-                components=components,
-                bit_depth=depth,
-                process=process,
-                adobe=adobe,
-                body=offset,
-            )
-        if length < 2 or marker in (0xD8, 0xD9, 0xDA):
-            break
-        offset += 2 + length
+        tuned = tuned or marker == _JPEG_LS_PARAMETERS
+        if marker == _SCAN and frame is not None:
+            if tuned and frame.process != JPEG_LS:
+                raise unreadable(media_type, "it has parameters of another process")
+            return replace(frame, adobe=adobe, body=offset)
     raise unreadable(media_type, "it is cut off before its picture starts")
 
 
-def read_jpeg2000(content: bytes, media_type: str) -> Header:
-    """Read the header of a JPEG 2000 codestream (ISO/IEC 15444-1, A.5.1), bare or boxed.
+def _segments(content: bytes, media_type: str) -> Iterator[tuple[int, int, bytes]]:
+    """Offset, marker and content of each segment up to the first scan."""
+    if not content.startswith(_START):
+        raise unreadable(media_type, "it does not start as a JPEG")
+    offset, marker = len(_START), 0
+    while offset + 4 <= len(content) and marker != _SCAN:
+        marker = content[offset + 1]
+        if content[offset] != 0xFF or marker not in (0xFF, _SCAN, *_FRAMES, *_TABLES):
+            raise unreadable(media_type, "a JPEG marker is damaged")
+        if marker == 0xFF:  # any number of these may stand before a marker
+            offset += 1
+            continue
+        length = int.from_bytes(content[offset + 2 : offset + 4], "big")
+        if length < 2:
+            return
+        yield offset, marker, content[offset + 4 : offset + 2 + length]
+        offset += 2 + length
 
-    Raises:
-        UnreadableMedia: it has none.
-    """
-    start = content.find(b"\xff\x4f\xff\x51", 0, 4096)
-    if start < 0 or len(content) < start + 43:
-        raise unreadable(media_type, "it holds no JPEG 2000 picture")
-    x1, y1, x0, y0 = struct.unpack_from(">IIII", content, start + 8)
-    components, depth = struct.unpack_from(">HB", content, start + 40)
+
+def _frame(marker: int, segment: bytes, media_type: str) -> Header:
+    if len(segment) < 6:
+        raise unreadable(media_type, "its header is cut off")
+    depth, height, width, components = struct.unpack_from(">BHHB", segment)
+    if not width or not height:
+        raise unreadable(media_type, "its header gives no size")
     return Header(
-        width=x1 - x0, height=y1 - y0, components=components, bit_depth=(depth & 0x7F) + 1
+        width=width,
+        height=height,
+        components=components,
+        bit_depth=depth,
+        process=marker - 0xC0,
     )

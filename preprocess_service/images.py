@@ -85,14 +85,13 @@ def _load(
     """Decode with one given reader: `Image.open` would try others, and warn by its own limits."""
     try:
         image = reader(BytesIO(content))
-        size = image.size
+        if image.size != (header.width, header.height):  # before memory is taken for it
+            raise unreadable(media_type, "its header contradicts itself")
         image.load()
     except (MemoryError, PellucidError):
         raise
     except Exception as error:  # decoders raise anything on damaged files
         raise unreadable(media_type, "its pixels are damaged or cut off") from error
-    if size != (header.width, header.height):
-        raise unreadable(media_type, "its header contradicts itself")
     return image
 
 
