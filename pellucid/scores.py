@@ -112,11 +112,23 @@ def _resolve(
                 )
             return ranking[: target.top_k]
         case "above_threshold":
-            present = [k for k in ranking if scores[k] >= card.thresholds.get(card.labels[k], 0.5)]
-            return present or ranking[:1]
+            return _present(card, scores, ranking) or ranking[:1]
         case _:
             remedy = "set label, index, top_k or above_threshold"
             raise InvalidArgument("the target is empty", field=field, remedy=remedy)
+
+
+def _present(card: Card, scores: FloatArray, ranking: list[int]) -> list[int]:
+    """Labels that reach their thresholds; one without counts from 0.5 on.
+
+    Of labels that exclude each other, one without a threshold is not present beside another that
+    reached its own: at a threshold of 0.2, both classes would be.
+    """
+    reached = {k: scores[k] >= card.thresholds.get(card.labels[k], 0.5) for k in ranking}
+    own = [k for k in ranking if reached[k] and card.labels[k] in card.thresholds]
+    if own and card.output.activation is not Activation.SIGMOID:
+        return own
+    return [k for k in ranking if reached[k]]
 
 
 def _no_label(card: Card, what: str, field: str, choice: str) -> UnknownLabel:

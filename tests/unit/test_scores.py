@@ -110,3 +110,14 @@ def test_a_request_has_a_limited_number_of_targets() -> None:
         check_targets(card(), wanted, "options.targets")
     assert caught.value.field == "options.targets"
     assert caught.value.metadata["maximum"] == "64"
+
+
+def test_of_two_classes_the_one_that_reached_its_threshold_is_present_alone() -> None:
+    binary = card(
+        labels=["normal", "ill"],
+        thresholds={"ill": 0.2},
+        output={"activation": "binary_sigmoid", "positive_label": "ill"},
+    )
+    wanted = [Target(above_threshold=True)]
+    for score, present in ((0.3, [1]), (0.1, [0]), (0.9, [1])):
+        assert resolve_targets(binary, wanted, floats([1 - score, score])[0], "t") == present

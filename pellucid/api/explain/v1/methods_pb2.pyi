@@ -466,7 +466,10 @@ class Target(_message.Message):
     top_k: _builtins.int
     """The k labels with the highest scores. Range: 1 .. number of labels."""
     above_threshold: _builtins.bool
-    """Every label whose score reaches its threshold; the highest one if none does."""
+    """Every label whose score reaches its threshold; the highest one if none does. A label
+    without a threshold counts from 0.5 on; of labels that exclude each other, only where no
+    other has reached a threshold of its own.
+    """
     def __init__(
         self,
         *,

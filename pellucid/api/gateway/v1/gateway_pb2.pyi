@@ -306,7 +306,7 @@ class Prediction(_message.Message):
     model: _builtins.str
     model_version: _builtins.str
     top_label: _builtins.str
-    """Label with the highest score."""
+    """Label with the highest score, whatever the thresholds."""
     precision: _builtins.str
     """Arithmetic of the model, e.g. `float32`; `unknown` where the engine does not say."""
     request_id: _builtins.str
