@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 CARD_PARAMETER = "pellucid_card"
 """Triton parameter that holds the card as JSON."""
@@ -20,10 +28,31 @@ ROLE_PARAMETER = "pellucid_role"
 PRECISION_PARAMETER = "pellucid_precision"
 """Triton parameter, set when a model is loaded: the arithmetic it runs in, e.g. `bfloat16`."""
 MASKED_SUFFIX = "_masked"
+"""Ends the name of the graph that expands masks, and so no card's own."""
+_MAX_SPECTROGRAM_CELLS = 1 << 25
+"""Frequencies times frames of one window: bounds the memory of a Fourier transform."""
+
+Rule = tuple[str, bool, str]
+"""Field, whether its value fits the other fields, and what it should be."""
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def _check(self, *rules: Rule) -> Self:
+        """Raise for every rule that does not hold, as if its field alone were wrong."""
+        wrong = [
+            InitErrorDetails(
+                type=PydanticCustomError("contradiction", "Input should be {rule}", {"rule": rule}),
+                loc=(name,),
+                input=getattr(self, name),
+            )
+            for name, holds, rule in rules
+            if not holds
+        ]
+        if wrong:
+            raise ValidationError.from_exception_data(type(self).__name__, wrong)
+        return self
 
 
 class Modality(StrEnum):
@@ -70,9 +99,11 @@ class ImageContract(_Frozen):
 
     @model_validator(mode="after")
     def _one_value_a_channel(self) -> Self:
-        if len(self.mean) != self.channels or len(self.std) != self.channels:
-            raise ValueError("mean and std need one value for each channel")
-        return self
+        rule = f"one value for each of {self.channels} channels"
+        return self._check(
+            ("mean", len(self.mean) == self.channels, rule),
+            ("std", len(self.std) == self.channels, rule),
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -106,6 +137,18 @@ class AudioContract(_Frozen):
     mean: float
     std: float = Field(gt=0)
     layout: Layout
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        cells = self.frames * (1 + self.n_fft // 2)
+        return self._check(
+            ("win_length", self.win_length <= self.n_fft, "at most n_fft"),
+            ("fmax_hz", self.fmax_hz <= self.sample_rate_hz / 2, "at most half the rate"),
+            ("fmin_hz", self.fmin_hz < self.fmax_hz, "below fmax_hz"),
+            ("ceiling_db", self.floor_db < self.ceiling_db, "above floor_db"),
+            ("window_seconds", self.n_fft <= self.window_samples, "at least n_fft samples"),
+            ("hop_length", cells <= _MAX_SPECTROGRAM_CELLS, "larger, or n_fft smaller"),
+        )
 
     @property
     def window_samples(self) -> int:
@@ -175,6 +218,13 @@ class Card(_Frozen):
     licence: str = ""
     attribution: str = ""
     intended_use: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _names_no_masked_graph(cls, name: str) -> str:
+        if name.endswith(MASKED_SUFFIX):
+            raise ValueError(f"{MASKED_SUFFIX} ends the names of graphs that expand masks")
+        return name
 
     @model_validator(mode="after")
     def _labels_agree(self) -> Self:
