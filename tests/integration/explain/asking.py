@@ -13,7 +13,9 @@ from pellucid.api.explain.v1 import explain_pb2 as pb
 from pellucid.api.explain.v1 import explanation_pb2
 from pellucid.api.explain.v1.methods_pb2 import (
     ExplainOptions,
+    GradCam,
     Grid,
+    IntegratedGradients,
     KernelShap,
     Lime,
     Method,
@@ -23,6 +25,7 @@ from pellucid.api.explain.v1.methods_pb2 import (
 )
 from pellucid.errors import PellucidError
 from pellucid.status import from_rpc_error
+from tests.integration.explain.networks import Network
 from tests.models import LinearModel
 
 GRID = Segmentation(grid=Grid(rows=4, columns=4))
@@ -31,6 +34,10 @@ METHODS = (
     Method(kernel_shap=KernelShap(samples=200)),
     Method(partition_shap=PartitionShap(evaluations=300)),
     Method(occlusion=Occlusion()),
+)
+GRADIENTS = (
+    Method(grad_cam=GradCam()),
+    Method(integrated_gradients=IntegratedGradients(steps=20)),
 )
 Stub = Any
 Floats = np.typing.NDArray[np.float32]
@@ -53,7 +60,7 @@ class Answer:
 
 
 def request(
-    model: LinearModel, image: Floats, methods: Sequence[Method] = METHODS, **options: Any
+    model: LinearModel | Network, image: Floats, methods: Sequence[Method] = METHODS, **options: Any
 ) -> pb.ExplainRequest:
     options.setdefault("segmentation", GRID)
     return pb.ExplainRequest(
@@ -91,5 +98,5 @@ async def refused(stub: Stub, asked: pb.ExplainRequest) -> PellucidError:
     return error
 
 
-def picture(model: LinearModel, seed: int = 0) -> Floats:
+def picture(model: LinearModel | Network, seed: int = 0) -> Floats:
     return np.random.default_rng(seed).random(model.card.preprocess.shape, np.float32)

@@ -1,6 +1,6 @@
 """The whole explain service in this process, in front of the shared Triton."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explain_pb2_grpc
 from pellucid.cards import Card
 from pellucid.embedded.system import EmbeddedTriton
+from tests.integration.explain.networks import KERAS_TWIN, TORCH_TWIN, serving
 from tests.models import LinearModel, write_linear
 
 NAME = "pellucid.api.explain.v1.ExplainService"
@@ -82,6 +83,13 @@ def large(
     for name in ("large", "large_masked"):
         triton_client.load_model(name)
     return model
+
+
+@pytest.fixture(scope="module")
+def served_twins(repository: Path, triton_client: InferenceServerClient) -> Iterator[Path]:
+    """The repository with the twins in it, loaded into the running Triton."""
+    with serving(repository, triton_client, [TORCH_TWIN, KERAS_TWIN]):
+        yield repository
 
 
 async def _ready(channel: grpc.aio.Channel) -> None:

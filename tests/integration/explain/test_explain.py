@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from pellucid import tensors
 from pellucid.api.explain.v1 import explain_pb2 as pb
@@ -141,6 +142,31 @@ async def test_a_plan_counts_what_an_explanation_then_takes(
     for plan, found in zip(first.methods, answer.explanations, strict=True):
         assert plan.method == found.method
         assert found.receipt.model_calls <= plan.model_calls
-        assert plan.bytes_to_triton > plan.model_calls
     again = await stub.Plan(pb.PlanRequest(model="linear", methods=METHODS, options=asked.options))
     assert all(plan.seconds > 0 for plan in again.methods)
+
+
+ENDS_BYTES = 4 * 32 * 32 + 2 * 32 * 32 + 4 + 2
+"""Of the call that a request begins with: the input, one segment, a constant, two masks."""
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.WhichOneof("method"))
+async def test_the_planned_bytes_are_those_that_are_sent(
+    stub: Stub, known: Mapping[str, LinearModel], method: Method
+) -> None:
+    asked = request(known["linear"], picture(known["linear"]), [method])
+    answer = await stub.Plan(
+        pb.PlanRequest(model="linear", methods=[method], options=asked.options)
+    )
+    planned = answer.methods[0].bytes_to_triton
+    before = sent_bytes("linear")
+    await explain(stub, asked)
+    sent = sent_bytes("linear") - before - ENDS_BYTES
+    if method.HasField("occlusion"):
+        assert sent == planned  # no window is tried twice
+    else:
+        assert 0.6 * planned <= sent <= planned, sent / planned
+
+
+def sent_bytes(model: str) -> float:
+    return REGISTRY.get_sample_value("pellucid_triton_sent_bytes_total", {"model": model}) or 0

@@ -2,8 +2,6 @@
 
 import asyncio
 import hashlib
-import shutil
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +11,16 @@ import grpc
 import numpy as np
 import pytest
 import torch
-from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam
+from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion
 from safetensors.numpy import load_file, save_file
-from tritonclient.grpc import InferenceServerClient
 
 from explain_service.gradient import GradientCopies
 from explain_service.settings import ExplainSettings
 from explain_service.triton_calls import TritonCalls
 from pellucid.api.explain.v1 import explain_pb2, methods_pb2
-from pellucid.architectures import BUILDERS
-from pellucid.architectures.weights import load_torch, save_keras, save_torch
+from pellucid.architectures.weights import load_torch
 from pellucid.embedded.system import EmbeddedTriton
 from pellucid.errors import MethodUnavailable
-from pellucid.export import export_model
 from pellucid.serving.triton import ServedModel, TritonModels
 from pellucid.tensors import decode, encode
 from tests import twins
@@ -33,35 +28,6 @@ from tests import twins
 FRAMEWORKS = ("torch", "keras")
 CLOSE = 1e-4
 """What float32 in another order may differ by, on the scale of probabilities."""
-
-
-@pytest.fixture(scope="module")
-def served_twins(repository: Path, triton_client: InferenceServerClient) -> Iterator[Path]:
-    """The twins, loaded into the running Triton, and gone afterwards."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, place in twins.BUILDERS.items():
-            patch.setitem(BUILDERS, name, place)  # type: ignore[arg-type]
-        for framework in FRAMEWORKS:
-            file = twins.write_folder(repository, twins.twin_card(framework))
-            file = file / "weights.safetensors"
-            if framework == "torch":
-                save_torch(twins.torch_twin(), file)
-            else:
-                save_keras(twins.keras_twin(), file)
-            load(repository, triton_client, f"{framework}_twin")
-        yield repository
-    for name in (f"{framework}_twin" for framework in FRAMEWORKS):
-        for folder in (name, f"{name}_masked"):
-            triton_client.unload_model(folder)
-            shutil.rmtree(repository / folder)
-
-
-def load(repository: Path, client: InferenceServerClient, name: str) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter uses what torch deprecates
-        export_model(repository / name)
-    for folder in (name, f"{name}_masked"):
-        client.load_model(folder)
 
 
 @pytest.fixture
@@ -143,6 +109,9 @@ async def test_the_service_gives_captums_maps_of_what_is_served(
         methods=[
             methods_pb2.Method(grad_cam=methods_pb2.GradCam(positive_only=False)),
             methods_pb2.Method(integrated_gradients=methods_pb2.IntegratedGradients(steps=20)),
+            methods_pb2.Method(
+                occlusion=methods_pb2.Occlusion(window_height=1 / 3, window_width=1 / 4, stride=0.5)
+            ),
         ],
         options=methods_pb2.ExplainOptions(
             targets=[methods_pb2.Target(label="c")], baseline=methods_pb2.BASELINE_BLACK
@@ -155,6 +124,7 @@ async def test_the_service_gives_captums_maps_of_what_is_served(
     }
     for method, expected in captums_maps(picture, served_twins).items():
         values = decode(found[method].map, "map")
+        assert np.abs(expected).max() > 1e-2
         np.testing.assert_allclose(values, expected, atol=1e-5)
     assert found["grad_cam"].receipt.method.grad_cam.layer == "features"
     assert found["integrated_gradients"].trust.HasField("completeness_gap")
@@ -168,11 +138,16 @@ def captums_maps(picture: np.ndarray, repository: Path) -> dict[str, np.ndarray]
     ig = IntegratedGradients(module).attribute(
         x, baselines=-2.0, target=2, n_steps=20, method="gausslegendre"
     )
+    # Windows of 4 by 4 in steps of 2, as are asked for on a plane of 12 by 16; over all channels.
+    occlusion = Occlusion(module).attribute(
+        x, sliding_window_shapes=(3, 4, 4), strides=(3, 2, 2), baselines=-2.0, target=2
+    )
     return {
         "grad_cam": LayerAttribution.interpolate(small, twins.SIZE, "bilinear")[0, 0]
         .detach()
         .numpy(),
         "integrated_gradients": ig[0].sum(dim=0).numpy(),
+        "occlusion": occlusion[0, 0].detach().numpy(),
     }
 
 

@@ -1,7 +1,5 @@
 """All six methods, through a real Triton and checked copies, find what was planted."""
 
-import shutil
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +18,9 @@ from pellucid.api.explain.v1.methods_pb2 import (
     Segmentation,
     Target,
 )
-from pellucid.architectures import BUILDERS
-from pellucid.architectures.weights import save_keras, save_torch
-from pellucid.export import export_model
-from tests import planted, twins
+from tests import planted
 from tests.integration.explain.asking import METHODS, Stub, explain
+from tests.integration.explain.networks import Network, serving
 
 ALL = (
     *METHODS,
@@ -36,23 +32,10 @@ ALL = (
 @pytest.fixture(scope="module", autouse=True)
 def served(repository: Path, triton_client: InferenceServerClient) -> Iterator[None]:
     """Both networks, loaded into the running Triton, and gone afterwards."""
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporters use what their frameworks deprecate
-        for name, place in planted.BUILDERS.items():
-            patch.setitem(BUILDERS, name, place)  # type: ignore[arg-type]
-            file = twins.write_folder(repository, planted.card(name)) / "weights.safetensors"
-            if place[0] == "torch":
-                save_torch(planted.torch_patch(), file)
-            else:
-                save_keras(planted.keras_tone(), file)
-            export_model(repository / name)
-            for folder in (name, f"{name}_masked"):
-                triton_client.load_model(folder)
+    makers = {"torch_patch": planted.torch_patch, "keras_tone": planted.keras_tone}
+    networks = [Network(planted.card(name), "tests.planted", make) for name, make in makers.items()]
+    with serving(repository, triton_client, networks):
         yield
-    for name in planted.BUILDERS:
-        for folder in (name, f"{name}_masked"):
-            triton_client.unload_model(folder)
-            shutil.rmtree(repository / folder)
 
 
 async def test_every_method_finds_the_planted_patch(stub: Stub) -> None:

@@ -2,49 +2,77 @@
 
 import asyncio
 from collections.abc import Mapping
+from math import ceil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from pellucid.api.explain.v1 import methods_pb2
+from explain_service.settings import ExplainSettings
+from pellucid.api.explain.v1 import explanation_pb2, methods_pb2
 from pellucid.api.explain.v1.methods_pb2 import KernelShap, Lime, Method
 from pellucid.errors import QueueFull
-from tests.integration.explain.asking import Stub, explain, picture, refused, request
+from tests.integration.explain.asking import (
+    GRADIENTS,
+    METHODS,
+    Stub,
+    explain,
+    picture,
+    refused,
+    request,
+)
 from tests.integration.explain.conftest import Serve
+from tests.integration.explain.networks import TORCH_TWIN
 from tests.models import LinearModel
 
 
+@pytest.mark.parametrize("convolutional", [False, True], ids=["linear", "convolutional"])
 async def test_the_same_receipt_gives_the_same_bytes_alone_and_under_load(
-    explain_service: Serve, known: Mapping[str, LinearModel]
+    explain_service: Serve,
+    known: Mapping[str, LinearModel],
+    served_twins: Path,
+    convolutional: bool,
 ) -> None:
+    model = TORCH_TWIN if convolutional else known["linear"]
+    methods = (*METHODS, *GRADIENTS) if convolutional else METHODS
     async with explain_service(workers=4, queue_length=8) as stub:
-        asked = [
-            request(known["linear"], picture(known["linear"], seed), seed=3) for seed in (0, 1)
-        ]
+        asked = [request(model, picture(model, seed), methods, seed=3) for seed in (0, 1)]
         alone = [await explain(stub, one) for one in asked]
         together = await asyncio.gather(*(explain(stub, one) for one in asked * 4))
     for place, answer in enumerate(together):
         for mine, other in zip(alone[place % 2].explanations, answer.explanations, strict=True):
             assert mine.map.data == other.map.data
             assert mine.segment_scores == other.segment_scores
+            assert without_seconds(mine.receipt) == without_seconds(other.receipt)
+
+
+def without_seconds(receipt: explanation_pb2.Receipt) -> explanation_pb2.Receipt:
+    found = explanation_pb2.Receipt()
+    found.CopyFrom(receipt)
+    found.ClearField("seconds")
+    return found
 
 
 async def test_a_cancel_stops_triton_within_the_calls_in_flight(
     stub: Stub, large: LinearModel, triton_client: InferenceServerClient
 ) -> None:
     asked = request(large, picture(large), [Method(kernel_shap=KernelShap(samples=5_000))])
+    before = executions(triton_client)
     call = stub.Explain(asked, timeout=60)
     async for message in call:
         if message.progress.calls_done > 0:
             break
     call.cancel()
     at_cancel = executions(triton_client)
+    progress = message.progress
+    assert progress.calls_done < progress.calls_total
     await asyncio.sleep(1.0)
     settled = executions(triton_client)
     await asyncio.sleep(0.5)
     assert settled - at_cancel <= 3  # two in flight, and one between cancel and counter
     assert executions(triton_client) == settled
+    assert settled - before < ceil(progress.calls_total / ExplainSettings().masks_per_call) / 2
 
 
 def executions(client: InferenceServerClient) -> int:
