@@ -23,7 +23,7 @@ def up(
     repository: Annotated[
         Path, typer.Option(help="Triton's model repository.", file_okay=False)
     ] = Path("triton_repo"),
-    host: Annotated[str, typer.Option(help="Address that every service listens on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address that the gateway listens on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(help="Port of the gateway; 0 picks a free one.", min=0, max=65_535)
     ] = 50050,

@@ -13,11 +13,6 @@ LOOPBACK = "127.0.0.1"
 """Where everything listens that only this machine may reach."""
 
 
-def address(host: str, port: int) -> str:
-    """`host:port` as gRPC and URLs have it: an IPv6 host stands in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def resolve_ports(wanted: Mapping[str, tuple[str, int]]) -> dict[str, int]:
     """Turn wanted ports into usable ones.
 

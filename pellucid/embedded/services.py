@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pellucid.addresses import address
 from pellucid.client.connection import Tls
 from pellucid.embedded.environment import TritonEnvironment
-from pellucid.embedded.ports import LOOPBACK, address
+from pellucid.embedded.ports import LOOPBACK
 from pellucid.embedded.probes import is_serving, is_triton_ready
 from pellucid.embedded.process import Command
 from pellucid.embedded.settings import ServiceName, SystemSettings

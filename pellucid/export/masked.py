@@ -15,7 +15,7 @@ _EXPANDED = "expanded"
 
 
 def masked_graph(classifier: onnx.ModelProto, layout: Layout) -> onnx.ModelProto:
-    """Put the four nodes that expand masks in front of a classifier.
+    """Put the five nodes that expand masks in front of a classifier.
 
     Args:
         classifier: graph from `input` float32 `(N, *shape)` to `logits` float32 `(N, K)`.

@@ -36,7 +36,6 @@ class Placed:
 class Panel:
     """One map on the page."""
 
-    method: str
     title: str
     how: str
     alt: str
@@ -75,7 +74,7 @@ def page_html(result: Result, scene: Scene, name: str, *, asked: Sequence[str] =
         An HTML document that needs no other file.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": words.number, "seconds": "{:.2f} s".format}
+    environment.filters |= {"number": words.number}
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         name=name,
@@ -112,7 +111,6 @@ def _panel(explanation: Explanation, scene: Scene) -> Panel:
     findings = words.findings(explanation)
     trust = "; ".join(f"{finding.name} {finding.value}" for finding in findings)
     return Panel(
-        method=explanation.method,
         title=title,
         how=words.HOW.get(explanation.method, ""),
         alt=f"Map of {title} for {label}" + (f"; {trust}" if trust else ""),

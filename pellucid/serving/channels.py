@@ -11,11 +11,6 @@ KEEPALIVE_MS: Final = 60_000
 """Clients ping this rarely at most; servers allow half of it."""
 
 
-def address(host: str, port: int) -> str:
-    """Host and port as gRPC wants them: an IPv6 address in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def channel_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
     """Options of a client's channel; both ends of a connection use the same size."""
     return [

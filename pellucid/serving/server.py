@@ -13,8 +13,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
+from pellucid.addresses import address
 from pellucid.serving import metrics
-from pellucid.serving.channels import KEEPALIVE_MS, address, server_credentials
+from pellucid.serving.channels import KEEPALIVE_MS, server_credentials
 from pellucid.serving.interceptor import CallInterceptor
 from pellucid.serving.settings import ServiceSettings
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pellucid.addresses import address
 from pellucid.embedded.environment import libpython
 from pellucid.embedded.errors import (
     AlreadyRunning,
@@ -21,7 +22,7 @@ from pellucid.embedded.errors import (
 )
 from pellucid.embedded.events import Event, Kind
 from pellucid.embedded.logs import logs
-from pellucid.embedded.ports import address, resolve_ports
+from pellucid.embedded.ports import resolve_ports
 from pellucid.embedded.process import Child, Command, is_running
 from pellucid.embedded.state import StateFolder, SystemRecord
 from pellucid.embedded.status import SystemState, status
