@@ -5,25 +5,29 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
+from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1.methods_pb2 import KernelShap, Lime, Method
 from pellucid.api.gateway.v1.gateway_pb2 import (
     ClassifyRequest,
     ExplainRequest,
     GetCapabilitiesRequest,
 )
+from pellucid.cards import Card
 from pellucid.embedded.probes import is_serving
 from pellucid.embedded.services import HEALTH_SERVICES
 from pellucid.embedded.system import EmbeddedSystem
 from tests.integration.system import media
-from tests.models import linear_model
+from tests.models import IMAGE, linear_model, write_linear
 
 WITHIN_S = 60.0
 PICTURE = media.image()
@@ -39,6 +43,37 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def models(gateway: Any, media_type: str = "") -> dict[str, Any]:
     answer = gateway.GetCapabilities(GetCapabilitiesRequest(media_type=media_type))
     return {model.name: model for model in answer.models}
+
+
+def offered(gateway: Any, name: str) -> bool:
+    found = models(gateway).get(name)
+    return found is not None and any(method.available for method in found.methods)
+
+
+@pytest.fixture
+def slow(gateway: Any, system_repository: Path, tmp_path: Path) -> Iterator[str]:
+    """Name of a model over 224 by 224 pixels in colour, for as long as a test runs."""
+    facts = {
+        **linear_model(tmp_path).card.model_dump(mode="json", exclude_defaults=True),
+        "name": "slow",
+        "preprocess": {
+            **IMAGE,
+            "height": 224,
+            "width": 224,
+            "channels": 3,
+            "mean": [0.5] * 3,
+            "std": [0.25] * 3,
+        },
+    }
+    weights = np.random.default_rng(3).normal(0, 1e-3, (3, 3, 224, 224)).astype(np.float32)
+    card = Card.model_validate(facts)
+    source = write_linear(tmp_path, card, weights, np.zeros(3, np.float32)).folder
+    (source / "config.pbtxt").unlink()
+    shutil.copytree(source, system_repository / "slow")
+    wait_until(lambda: offered(gateway, "slow"))
+    yield "slow"
+    shutil.rmtree(system_repository / "slow")
+    wait_until(lambda: "slow" not in models(gateway))
 
 
 def test_models_are_told_by_the_file_in_hand(gateway: Any) -> None:
@@ -113,24 +148,53 @@ def test_the_request_id_reaches_triton(system: EmbeddedSystem, gateway: Any) -> 
     assert any("planted_patch_masked" not in line for line in mine)
 
 
-def test_after_a_cancel_triton_is_asked_no_more(system: EmbeddedSystem, gateway: Any) -> None:
-    client = InferenceServerClient(system.triton_url)
-
-    def asked() -> int:
-        statistics = client.get_inference_statistics("planted_patch_masked")
-        return int(statistics.model_stats[0].inference_stats.success.count)
-
+def begin_long_explanation(gateway: Any, model: str) -> tuple[Any, Any]:
+    """A call that has many masks left, and how far it is."""
     methods = [Method(lime=Lime(samples=10_000))]
-    call = gateway.Explain(ExplainRequest(model="planted_patch", content=PICTURE, methods=methods))
+    call = gateway.Explain(ExplainRequest(model=model, content=PICTURE, methods=methods))
     for event in call:
         if event.progress.calls_done > 0:
-            break
-    call.cancel()
-    time.sleep(0.5)
-    count = asked()
-    time.sleep(1)
-    assert asked() == count
-    client.close()
+            assert event.progress.calls_done < event.progress.calls_total
+            return call, event.progress
+    raise AssertionError("it ended before it was under way")
+
+
+def test_after_a_cancel_triton_is_asked_no_more(
+    system: EmbeddedSystem, gateway: Any, slow: str
+) -> None:
+    with InferenceServerClient(system.triton_url) as client:
+
+        def asked() -> int:
+            statistics = client.get_inference_statistics(f"{slow}_masked")
+            return int(statistics.model_stats[0].inference_stats.success.count)
+
+        before = asked()
+        call, progress = begin_long_explanation(gateway, slow)
+        call.cancel()
+        time.sleep(0.5)
+        count = asked()
+        time.sleep(1)
+        assert asked() == count
+        whole = progress.calls_total / ExplainSettings().masks_per_call
+        assert 0 < count - before < whole / 2
+
+
+def test_predictions_are_answered_while_explanations_run(gateway: Any, slow: str) -> None:
+    """Told by the order of events, not by a clock: no explanation ends before the predictions."""
+    order: list[str] = []
+    running = [begin_long_explanation(gateway, slow)[0] for _ in range(2)]  # as many as workers
+
+    def follow(call: Any) -> None:
+        order.extend("explained" for event in call if event.WhichOneof("event") == "explanation")
+
+    with ThreadPoolExecutor(len(running)) as threads:
+        followed = [threads.submit(follow, call) for call in running]
+        for name in ("planted_patch", slow) * 5:
+            gateway.Classify(ClassifyRequest(model=name, content=PICTURE), timeout=WITHIN_S)
+            order.append("predicted")
+        for work in followed:
+            work.result(4 * WITHIN_S)
+    assert order == ["predicted"] * 10 + ["explained"] * len(running)
 
 
 def test_a_dropped_folder_is_offered_explained_and_withdrawn(
@@ -140,11 +204,7 @@ def test_a_dropped_folder_is_offered_explained_and_withdrawn(
     (source / "config.pbtxt").unlink()
     shutil.copytree(source, system_repository / "newcomer")
 
-    def offered() -> bool:
-        found = models(gateway).get("newcomer")
-        return found is not None and any(method.available for method in found.methods)
-
-    wait_until(offered)
+    wait_until(lambda: offered(gateway, "newcomer"))
     request = ExplainRequest(
         model="newcomer", content=PICTURE, methods=[Method(lime=Lime(samples=20))]
     )
