@@ -23,6 +23,11 @@ def encode_limits(settings: PreprocessSettings) -> preprocess_pb2.GetLimitsRespo
         max_audio_seconds=settings.max_audio_seconds,
         image_media_types=ACCEPTED[Kind.IMAGE],
         audio_media_types=ACCEPTED[Kind.AUDIO],
+        max_audio_samples=settings.max_audio_samples,
+        max_inflated_bytes=settings.max_inflated_bytes,
+        max_windows=settings.max_windows,
+        max_tensor_bytes=settings.max_tensor_bytes,
+        max_message_bytes=settings.max_message_bytes,
     )
 
 

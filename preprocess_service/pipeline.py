@@ -7,7 +7,7 @@ import numpy as np
 from pellucid import tensors
 from pellucid.cards import AudioContract, ImageContract, Layout
 from pellucid.tensors import FloatArray
-from preprocess_service import audio, dicom, display, geometry, images, sniffing, windows
+from preprocess_service import answers, audio, dicom, display, geometry, images, sniffing, windows
 from preprocess_service.media import Picture, Preprocessed, Window
 from preprocess_service.refusals import check_limit
 from preprocess_service.settings import PreprocessSettings
@@ -30,18 +30,19 @@ def preprocess(
     Raises:
         UnreadableMedia: the file is damaged.
         UnsupportedMedia: it is of a kind that is not read, or not by this contract.
-        MediaLimitExceeded: it is too large.
+        MediaLimitExceeded: it is too large, or its answer would be.
     """
     check_limit("bytes", len(content), settings.max_content_bytes, "max_content_bytes")
     if isinstance(contract, ImageContract):
         media_type = sniffing.sniff(content, sniffing.Kind.IMAGE)
+        answers.check_size(1, contract, settings)
         picture = _decode_picture(content, media_type, settings, checkpoint)
         checkpoint()
         window = _picture_window(picture, contract, checkpoint)
         return Preprocessed(media_type, (window,), picture.facts)
     media_type = sniffing.sniff(content, sniffing.Kind.AUDIO)
     recording = audio.decode(content, media_type, settings, checkpoint)
-    cut = windows.cut(recording, contract, settings.max_tensor_bytes, checkpoint)
+    cut = windows.cut(recording, contract, settings, checkpoint)
     return Preprocessed(media_type, cut, recording.facts)
 
 

@@ -25,7 +25,9 @@ class PreprocessSettings(ServiceSettings):
     max_inflated_bytes: int = Field(default=256 << 20, ge=1)
     """Size of a deflated DICOM data set once it is inflated."""
     max_tensor_bytes: int = Field(default=80 << 20, ge=1)
-    """Tensors of one answer together: bounds the windows of a recording."""
+    """Tensors of one answer together."""
+    max_windows: int = Field(default=512, ge=1)
+    """Windows of a recording: each is drawn and described, however small its tensor is."""
     workers: int = Field(default=2, ge=1)
     """Files that are decoded at once, each on its own thread."""
     max_waiting: int = Field(default=32, ge=0)

@@ -9,15 +9,15 @@ from pellucid import tensors
 from pellucid.cards import AudioContract, Layout
 from pellucid.spectrogram import log_mel
 from pellucid.tensors import FloatArray
-from preprocess_service import display
+from preprocess_service import answers, display
 from preprocess_service.media import Affine, Axes, Recording, Window
-from preprocess_service.refusals import check_limit
+from preprocess_service.settings import PreprocessSettings
 
 
 def cut(
     recording: Recording,
     contract: AudioContract,
-    max_tensor_bytes: int,
+    settings: PreprocessSettings,
     checkpoint: Callable[[], None],
 ) -> tuple[Window, ...]:
     """Cut a recording into the model's windows.
@@ -27,12 +27,11 @@ def cut(
     none of them is padded.
 
     Raises:
-        MediaLimitExceeded: the tensors would take more than `max_tensor_bytes`.
+        MediaLimitExceeded: there would be too many windows, or too large ones for one answer.
     """
     rate = recording.facts.sample_rate_hz
     count = -(-len(recording.samples) * contract.sample_rate_hz // rate)
-    size = (1 + len(_hops(count, contract))) * 4 * contract.n_mels * contract.frames
-    check_limit("bytes of tensors", size, max_tensor_bytes, "max_tensor_bytes")
+    answers.check_size(1 + len(_hops(count, contract)), contract, settings)
     checkpoint()
     samples = _resample(recording, contract.sample_rate_hz)
     frequencies = librosa.mel_frequencies(

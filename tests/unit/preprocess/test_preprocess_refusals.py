@@ -152,7 +152,9 @@ def test_a_huge_picture_in_a_small_file_is_refused_at_once():
         (smooth_jpeg(), IMAGE, {"max_pixels": 64 * 48 - 1}, "max_pixels"),
         (dicom(dataset(pixels())), IMAGE, {"max_pixels": 24 * 32 - 1}, "max_pixels"),
         (sound(tone()), SOUND, {"max_audio_seconds": 0.4}, "max_audio_seconds"),
+        (png(pixels()), IMAGE, {"max_tensor_bytes": 4 * 24 * 32 - 1}, "max_tensor_bytes"),
         (sound(tone()), SOUND, {"max_tensor_bytes": 100}, "max_tensor_bytes"),
+        (sound(tone(1.0)), SOUND, {"max_windows": 2}, "max_windows"),
     ],
 )
 def test_each_limit_is_named_with_its_value_and_the_files(

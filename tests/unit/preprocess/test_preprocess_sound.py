@@ -10,6 +10,7 @@ from pellucid.cards import Layout
 from pellucid.errors import MediaLimitExceeded, UnreadableMedia, UnsupportedMedia
 from pellucid.spectrogram import log_mel
 from preprocess_service import audio
+from preprocess_service import windows as cutting
 from preprocess_service.media import AudioFacts, Recording, Window
 from preprocess_service.settings import PreprocessSettings
 from preprocess_service.sniffing import identify
@@ -236,10 +237,38 @@ def test_samples_of_all_channels_are_counted():
     assert caught.value.metadata["limit"] == "max_audio_samples"
 
 
-def test_more_windows_than_an_answer_holds_are_refused_before_they_are_made():
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_resample", "_window"):
+        monkeypatch.setattr(cutting, name, lambda *_: pytest.fail("it was begun"))
+
+
+TINY = {"n_mels": 8, "n_fft": 64, "win_length": 64, "hop_length": 16_384, "window_seconds": 0.004}
+
+
+@pytest.mark.usefixtures("no_work")
+def test_more_windows_than_are_made_are_refused_before_any_is():
     with pytest.raises(MediaLimitExceeded) as caught:
-        read(sound(tone(10)), sound_contract(hop_seconds=1e-9))
-    assert caught.value.metadata["limit"] == "max_tensor_bytes"
+        read(sound(tone(10)), sound_contract(hop_seconds=1e-9, **TINY))
+    assert caught.value.metadata["limit"] == "max_windows"
+    assert caught.value.metadata["maximum"] == "512"
+    assert caught.value.metadata["actual"] == str(160_000 - 64 + 1)
+
+
+def test_as_many_windows_as_are_allowed_are_made():
+    content = sound(tone(1.0))
+    assert len(read(content, sound_contract(), max_windows=3).windows) == 3
+    with pytest.raises(MediaLimitExceeded):
+        read(content, sound_contract(), max_windows=2)
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize("setting", ["max_tensor_bytes", "max_message_bytes"])
+def test_windows_too_large_for_an_answer_are_refused_before_they_are_made(setting: str):
+    wide = sound_contract(hop_seconds=0.1, n_mels=512, hop_length=16)
+    with pytest.raises(MediaLimitExceeded) as caught:
+        read(sound(tone(5)), wide, **{setting: 1 << 20})
+    assert caught.value.metadata["limit"] == setting
 
 
 def test_a_rate_out_of_this_world_is_refused():

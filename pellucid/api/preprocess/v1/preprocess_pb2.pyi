@@ -106,12 +106,27 @@ class GetLimitsResponse(_message.Message):
     MAX_AUDIO_SECONDS_FIELD_NUMBER: _builtins.int
     IMAGE_MEDIA_TYPES_FIELD_NUMBER: _builtins.int
     AUDIO_MEDIA_TYPES_FIELD_NUMBER: _builtins.int
+    MAX_AUDIO_SAMPLES_FIELD_NUMBER: _builtins.int
+    MAX_INFLATED_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_WINDOWS_FIELD_NUMBER: _builtins.int
+    MAX_TENSOR_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     max_content_bytes: _builtins.int
     """Bytes of a file."""
     max_pixels: _builtins.int
     """Width times height of a picture, before and after decompression."""
     max_audio_seconds: _builtins.float
     """Length of a recording."""
+    max_audio_samples: _builtins.int
+    """Samples of a recording, all channels together."""
+    max_inflated_bytes: _builtins.int
+    """Bytes of a deflated DICOM data set once it is inflated."""
+    max_windows: _builtins.int
+    """Windows of a recording."""
+    max_tensor_bytes: _builtins.int
+    """Bytes of all tensors of one answer."""
+    max_message_bytes: _builtins.int
+    """Bytes of a message, in and out: tensors, axes and pictures of one answer together."""
     @_builtins.property
     def image_media_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Media types of pictures."""
@@ -128,10 +143,15 @@ class GetLimitsResponse(_message.Message):
         max_audio_seconds: _builtins.float = ...,
         image_media_types: _abc.Iterable[_builtins.str] | None = ...,
         audio_media_types: _abc.Iterable[_builtins.str] | None = ...,
+        max_audio_samples: _builtins.int = ...,
+        max_inflated_bytes: _builtins.int = ...,
+        max_windows: _builtins.int = ...,
+        max_tensor_bytes: _builtins.int = ...,
+        max_message_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_media_types", b"audio_media_types", "image_media_types", b"image_media_types", "max_audio_seconds", b"max_audio_seconds", "max_content_bytes", b"max_content_bytes", "max_pixels", b"max_pixels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_media_types", b"audio_media_types", "image_media_types", b"image_media_types", "max_audio_samples", b"max_audio_samples", "max_audio_seconds", b"max_audio_seconds", "max_content_bytes", b"max_content_bytes", "max_inflated_bytes", b"max_inflated_bytes", "max_message_bytes", b"max_message_bytes", "max_pixels", b"max_pixels", "max_tensor_bytes", b"max_tensor_bytes", "max_windows", b"max_windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
