@@ -27,7 +27,7 @@ async def main(settings: PreprocessSettings) -> None:
                 ),
             )
         )
-        await warmup.warm_up(preprocessor)
+        await asyncio.to_thread(warmup.warm_up)
         await server.ready()
         await server.stopped()
 

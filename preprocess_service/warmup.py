@@ -3,6 +3,8 @@
 import ctypes
 import logging
 import warnings
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from typing import Final
 
@@ -10,20 +12,21 @@ import gdcm
 import numpy as np
 import soundfile
 from PIL import Image
-from pydicom import config
+from pydicom import config, uid
+from pydicom.dataset import Dataset, FileMetaDataset
 
 from pellucid.cards import AudioContract, ImageContract, Layout
-from pellucid.serving.deadline import Deadline
-from preprocess_service.preprocessor import Preprocessor
+from preprocess_service import pipeline, sniffing
+from preprocess_service.settings import PreprocessSettings
 
 _M_MMAP_THRESHOLD: Final = -3
 """Of glibc's `malloc.h`."""
 _MAPPED_BYTES: Final = 1 << 20
 
-_IMAGE = ImageContract(
+_IMAGE: Final = ImageContract(
     kind="image", height=32, width=32, channels=1, layout=Layout.CHW, mean=(0.0,), std=(1.0,)
 )
-_SOUND = AudioContract(
+_SOUND: Final = AudioContract(
     kind="log_mel",
     sample_rate_hz=16_000,
     window_seconds=0.25,
@@ -40,6 +43,12 @@ _SOUND = AudioContract(
     std=1.0,
     layout=Layout.CHW,
 )
+_SOUND_FORMATS: Final = {
+    sniffing.WAV: "WAV",
+    sniffing.FLAC: "FLAC",
+    sniffing.MP3: "MP3",
+    sniffing.OGG: "OGG",
+}
 
 
 def keep_contents_out_of_logs() -> None:
@@ -64,14 +73,50 @@ def give_memory_back() -> None:
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
 
 
-async def warm_up(preprocessor: Preprocessor) -> None:
-    """Read one small file of each kind, which loads the decoders and compiles librosa's parts."""
+def warm_up() -> None:
+    """Read one small file of each kind, which loads the decoders and compiles librosa's parts.
+
+    It goes past the queue and its metrics, which tell of callers' files, and past the limits that
+    an operator has set, which may be smaller than these files.
+    """
+    limits = PreprocessSettings.model_construct()
+    for kind, content in _files().items():
+        contract = _SOUND if kind in sniffing.ACCEPTED[sniffing.Kind.AUDIO] else _IMAGE
+        pipeline.preprocess(content, contract, limits, lambda: None)
+
+
+def _files() -> dict[str, bytes]:
+    """A file of each media type that is accepted."""
+    picture = Image.new("L", (48, 48), 128)
+    radiograph = _radiograph(48)
+    files = {
+        sniffing.PNG: _written(partial(picture.save, format="PNG")),
+        sniffing.JPEG: _written(partial(picture.save, format="JPEG")),
+        sniffing.DICOM: _written(partial(radiograph.save_as, enforce_file_format=True)),
+    }
     sound = np.sin(np.arange(4_000, dtype=np.float32) / 8) / 2
-    for kind in ("PNG", "JPEG"):
-        picture = BytesIO()
-        Image.new("L", (48, 48), 128).save(picture, kind)
-        await preprocessor.preprocess(picture.getvalue(), _IMAGE, Deadline.after(120))
-    for kind in ("WAV", "FLAC", "OGG", "MP3"):
-        recording = BytesIO()
-        soundfile.write(recording, sound, 8_000, format=kind)
-        await preprocessor.preprocess(recording.getvalue(), _SOUND, Deadline.after(120))
+    for media_type, kind in _SOUND_FORMATS.items():
+        write = partial(soundfile.write, data=sound, samplerate=8_000, format=kind)
+        files[media_type] = _written(write)
+    return files
+
+
+def _written(write: Callable[[BytesIO], object]) -> bytes:
+    file = BytesIO()
+    write(file)
+    return file.getvalue()
+
+
+def _radiograph(side: int) -> Dataset:
+    """A grey square of nobody."""
+    picture = Dataset()
+    picture.file_meta = FileMetaDataset()
+    picture.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    picture.SOPClassUID = uid.ComputedRadiographyImageStorage
+    picture.SOPInstanceUID = uid.generate_uid()
+    picture.Rows = picture.Columns = side
+    picture.SamplesPerPixel, picture.PixelRepresentation = 1, 0
+    picture.PhotometricInterpretation = "MONOCHROME2"
+    picture.BitsAllocated, picture.BitsStored, picture.HighBit = 8, 8, 7
+    picture.add_new("PixelData", "OB", bytes([128]) * side**2)
+    return picture

@@ -26,7 +26,7 @@ from pellucid.errors import (
 )
 from pellucid.serving.server import Server
 from pellucid.status import from_rpc_error
-from preprocess_service import pipeline, warmup
+from preprocess_service import answers, metrics, pipeline, sniffing, warmup
 from preprocess_service.media import Preprocessed
 from preprocess_service.preprocessor import Preprocessor
 from preprocess_service.servicer import PreprocessServicer
@@ -123,8 +123,52 @@ async def test_limits_are_told(service: Service):
     assert limits.max_content_bytes == 32 << 20
     assert limits.max_pixels == 1 << 26
     assert limits.max_audio_seconds == 300
+    assert limits.max_audio_samples == 1 << 26
+    assert limits.max_inflated_bytes == 256 << 20
+    assert limits.max_windows == 512
+    assert limits.max_tensor_bytes == 80 << 20
+    assert limits.max_message_bytes == 128 << 20
     assert "application/dicom" in limits.image_media_types
     assert "audio/ogg" in limits.audio_media_types
+
+
+async def test_every_limit_of_a_file_that_can_be_set_is_told(service: Service):
+    limits = await service.stub.GetLimits(preprocess_pb2.GetLimitsRequest(), timeout=ANSWER_S)
+    told = {field.name for field in limits.DESCRIPTOR.fields}
+    of_the_queue = {"max_waiting", "max_concurrent_rpcs", "max_deadline_s"}
+    settable = {name for name in PreprocessSettings.model_fields if name.startswith("max_")}
+    assert settable - of_the_queue == {name for name in told if name.startswith("max_")}
+
+
+@pytest.mark.parametrize(
+    ("content", "contract"),
+    [
+        (png(pixels()), image_contract(height=600, width=600)),
+        (sound(tone(5.0)), sound_contract(hop_seconds=0.01)),
+    ],
+    ids=["picture", "recording"],
+)
+async def test_an_answer_beyond_the_message_is_refused_by_name(content: bytes, contract: Any):
+    async with running(max_message_bytes=1 << 20) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await service.read(content, contract)
+    error = from_rpc_error(caught.value, "preprocess service")
+    assert type(error) is MediaLimitExceeded
+    assert error.metadata["limit"] == "max_message_bytes"
+
+
+async def test_the_answer_that_just_fits_is_sent():
+    """Tensors of noise: what is foreseen for the pictures must be enough."""
+    noise = np.random.default_rng(7).uniform(-1, 1, 16_000)
+    contract = sound_contract(hop_seconds=0.0125, n_mels=8)
+    async with running(max_message_bytes=1 << 20) as service:
+        for content, wanted in (
+            (sound(noise), contract),
+            (png(pixels(400, 500)), image_contract(height=400, width=500)),
+        ):
+            response = await service.read(content, wanted)
+            foreseen = answers._FACTS_BYTES + len(response.windows) * answers._window_bytes(wanted)
+            assert response.ByteSize() <= foreseen <= 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -232,10 +276,35 @@ async def test_it_is_ready_only_once_it_is_warm(service: Service):
     asked = health_pb2.HealthCheckRequest(service=SERVICE.full_name)
     before = await service.health.Check(asked, timeout=ANSWER_S)
     assert before.status == health_pb2.HealthCheckResponse.NOT_SERVING
-    await warmup.warm_up(service.preprocessor)
+    await asyncio.to_thread(warmup.warm_up)
     await service.server.ready()
     after = await service.health.Check(asked, timeout=ANSWER_S)
     assert after.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_each_kind_is_warmed_up_and_none_is_counted(monkeypatch: pytest.MonkeyPatch):
+    read, work = [], pipeline.preprocess
+
+    def watched(*arguments: Any) -> Preprocessed:
+        result = work(*arguments)
+        read.append(result.media_type)
+        return result
+
+    def counted() -> float:
+        (family,) = metrics.SECONDS.collect()
+        return sum(sample.value for sample in family.samples if sample.name.endswith("_count"))
+
+    before = counted()
+    monkeypatch.setattr(pipeline, "preprocess", watched)
+    warmup.warm_up()
+    assert sorted(read) == sorted(sum(sniffing.ACCEPTED.values(), ()))
+    assert counted() == before
+
+
+def test_the_warm_up_does_not_depend_on_the_limits(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PREPROCESS_MAX_PIXELS", "1")
+    monkeypatch.setenv("PREPROCESS_MAX_AUDIO_SECONDS", "0.01")
+    warmup.warm_up()
 
 
 async def test_what_was_read_and_refused_is_counted(service: Service):
