@@ -10,7 +10,7 @@ import soundfile
 
 from pellucid.errors import PellucidError
 from pellucid.tensors import FloatArray
-from preprocess_service import mp3, wav
+from preprocess_service import mp3, vorbis, wav
 from preprocess_service.media import AudioFacts, Recording
 from preprocess_service.refusals import check_limit, unreadable, unsupported
 from preprocess_service.settings import PreprocessSettings
@@ -78,6 +78,7 @@ def _check_outside(content: bytes, media_type: str, max_seconds: float) -> float
         wav.check_wav(content)
     elif media_type == OGG:
         wav.check_ogg(content)
+        vorbis.check_code_books(content)
     return 0.0
 
 
