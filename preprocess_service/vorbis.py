@@ -18,7 +18,7 @@ _SYNC: Final = b"BCV"
 _HEADER_PACKETS: Final = 3
 _MAX_STREAMS: Final = 16
 _PAGE_BYTES: Final = 27
-_IS_LAST: Final = 4
+_IS_FIRST, _IS_LAST = 2, 4
 _REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -31,7 +31,7 @@ def check_code_books(content: bytes) -> None:
     """
     packets: dict[bytes, bytearray] = {}
     missing: dict[bytes, int] = {}
-    for is_last, stream, parts in _pages(content):
+    for kind, stream, parts in _pages(content):
         packet = packets.setdefault(stream, bytearray())
         missing.setdefault(stream, _HEADER_PACKETS)
         if len(packets) > _MAX_STREAMS:
@@ -42,14 +42,14 @@ def check_code_books(content: bytes) -> None:
                 _check_packet(bytes(packet))
                 packet.clear()
                 missing[stream] -= 1
-        if is_last:
+        if kind & _IS_LAST:
             missing[stream] = 0
-        if not any(missing.values()):
+        if not kind & _IS_FIRST and not any(missing.values()):  # first pages come all together
             return
 
 
-def _pages(content: bytes) -> Iterator[tuple[bool, bytes, list[bytes]]]:
-    """Whether a page ends its stream, the stream's number, and the page's segments."""
+def _pages(content: bytes) -> Iterator[tuple[int, bytes, list[bytes]]]:
+    """Flags of a page, the number of its stream, and its segments."""
     offset = 0
     while offset < len(content):
         table = offset + _PAGE_BYTES
@@ -62,7 +62,7 @@ def _pages(content: bytes) -> Iterator[tuple[bool, bytes, list[bytes]]]:
         for length in lengths:
             segments.append(content[at : at + length])
             at += length
-        yield bool(page[5] & _IS_LAST), page[14:18], segments
+        yield page[5], page[14:18], segments
         offset = at
 
 
