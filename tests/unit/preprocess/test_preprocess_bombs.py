@@ -1,4 +1,4 @@
-"""Small pictures that would unpack to much, by showing the check one picture and the decoder another.
+"""Small pictures that would unpack to much: the check sees one, the decoder another.
 
 Each is refused before memory is taken for it.
 """
