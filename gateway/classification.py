@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -78,7 +79,8 @@ class Classification:
         self.check_content(content)
         # Read by the contract that was last seen while Triton is asked for the present one.
         expected = self._contracts.get(name)
-        ahead = expected and asyncio.create_task(self._read(name, content, expected, deadline))
+        read = partial(self._read, name, content, deadline=deadline, displayed=False)
+        ahead = expected and asyncio.create_task(read(contract=expected))
         try:
             model = await self.model(name)
             contract = contracts.encode(model.card.preprocess)
@@ -88,7 +90,7 @@ class Classification:
             if ahead:
                 await _drop(ahead)
         self._contracts[name] = contract
-        return await self.run(model, content, deadline)
+        return await self._infer(model, await read(contract=contract), deadline)
 
     def check_content(self, content: bytes) -> None:
         """Refuse what need not be read to be refused."""
@@ -123,9 +125,13 @@ class Classification:
             ) from error
 
     async def run(self, model: ServedModel, content: bytes, deadline: Deadline) -> Classified:
-        """Classify a file that was checked, with a model that was found; raises as `classify`."""
+        """Classify a checked file with a model that was found, and keep what it looks like.
+
+        Raises as `classify` does.
+        """
         contract = contracts.encode(model.card.preprocess)
-        read = await self._read(model.card.name, content, contract, deadline)
+        name = model.card.name
+        read = await self._read(name, content, contract=contract, deadline=deadline, displayed=True)
         return await self._infer(model, read, deadline)
 
     async def _infer(
@@ -155,12 +161,16 @@ class Classification:
         self,
         name: str,
         content: bytes,
+        *,
         contract: contract_pb2.PreprocessContract,
         deadline: Deadline,
+        displayed: bool,
     ) -> preprocess_pb2.PreprocessResponse:
         begin = perf_counter()
         try:
-            read = await self._preprocess.preprocess(content, contract, deadline)
+            read = await self._preprocess.preprocess(
+                content, contract, deadline, displayed=displayed
+            )
         except InvalidArgument as error:
             if error.field.startswith("contract"):
                 # The card's fault, not the caller's.

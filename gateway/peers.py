@@ -36,10 +36,17 @@ class PreprocessPeer:
         return answer
 
     async def preprocess(
-        self, content: bytes, contract: contract_pb2.PreprocessContract, deadline: Deadline
+        self,
+        content: bytes,
+        contract: contract_pb2.PreprocessContract,
+        deadline: Deadline,
+        *,
+        displayed: bool,
     ) -> preprocess_pb2.PreprocessResponse:
-        """Turn a file into tensors."""
-        request = preprocess_pb2.PreprocessRequest(content=content, contract=contract)
+        """Turn a file into tensors, with pictures of them for people where they are `displayed`."""
+        request = preprocess_pb2.PreprocessRequest(
+            content=content, contract=contract, without_display=not displayed
+        )
         answer: preprocess_pb2.PreprocessResponse = await _unary(
             self.name, self._stub.Preprocess, request, deadline
         )

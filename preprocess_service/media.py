@@ -1,5 +1,6 @@
 """What comes out of a file on its way to a tensor."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pellucid.tensors import Array, FloatArray
@@ -74,7 +75,8 @@ class Window:
     tensor: FloatArray
     digest: str
     to_original: Affine
-    display_png: bytes
+    draw: Callable[[], bytes]
+    """Makes the PNG for people, which not every caller wants."""
     start_seconds: float = 0.0
     end_seconds: float = 0.0
     axes: Axes | None = None

@@ -1,6 +1,7 @@
 """From the bytes of a file to the tensors of a model: one file, on one thread."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def _picture_window(
         tensor=tensor,
         digest=tensors.digest(tensor),
         to_original=to_original,
-        display_png=display.picture_png(values),
+        draw=partial(display.picture_png, values),
     )
 
 

@@ -29,7 +29,8 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         contract = contracts.decode(request.contract)
         deadline = Deadline.of(context, self._settings)
         result = await self._preprocessor.preprocess(request.content, contract, deadline)
-        return await asyncio.to_thread(encoding.encode_result, result)
+        displayed = not request.without_display
+        return await asyncio.to_thread(encoding.encode_result, result, displayed=displayed)
 
     async def GetLimits(  # noqa: N802 (the contract names it)
         self, request: preprocess_pb2.GetLimitsRequest, context: Context

@@ -1,6 +1,7 @@
 """A recording to the windows that a model wants: resampled, cut or padded, log-mel."""
 
 from collections.abc import Callable
+from functools import partial
 
 import librosa
 import numpy as np
@@ -88,7 +89,7 @@ def _window(
         digest=tensors.digest(tensor),
         # librosa centres column k on sample k * hop; its outer edges are half a hop away.
         to_original=Affine(hop, begin - hop / 2, 1.0, 0.0),
-        display_png=display.spectrogram_png(cells, contract),
+        draw=partial(display.spectrogram_png, cells, contract),
         start_seconds=begin,
         end_seconds=begin + contract.window_samples / contract.sample_rate_hz,
         axes=Axes(seconds, hertz),

@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import pytest
 
-from pellucid.api.gateway.v1.gateway_pb2 import ClassifyRequest
+from pellucid.api.gateway.v1.gateway_pb2 import ClassifyRequest, ExplainRequest
 from pellucid.errors import (
     BackendUnavailable,
     DeadlineTooShort,
@@ -161,3 +161,12 @@ async def test_a_model_that_is_gone_is_unknown_whatever_file_was_read_for_it(
     stage.preprocess.fails = fails
     error = await refused(stage, model="shade", content=b"file")
     assert (type(error), error.field) == (UnknownModel, "model")
+
+
+async def test_pictures_for_people_are_made_for_explanations_alone(stage: Stage) -> None:
+    for _ in range(2):  # the second file is read ahead
+        await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
+    _ = [
+        event async for event in stage.stub.Explain(ExplainRequest(model="shade", content=b"file"))
+    ]
+    assert [call.without_display for call in stage.preprocess.calls] == [True, True, False]

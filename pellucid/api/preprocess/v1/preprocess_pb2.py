@@ -26,7 +26,7 @@ from pellucid.api.common.v1 import contract_pb2 as pellucid_dot_api_dot_common_d
 from pellucid.api.common.v1 import media_pb2 as pellucid_dot_api_dot_common_dot_v1_dot_media__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+pellucid/api/preprocess/v1/preprocess.proto\x12\x1apellucid.api.preprocess.v1\x1a%pellucid/api/common/v1/contract.proto\x1a\"pellucid/api/common/v1/media.proto\"b\n\x11PreprocessRequest\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12<\n\x08\x63ontract\x18\x02 \x01(\x0b\x32*.pellucid.api.common.v1.PreprocessContract\"x\n\x12PreprocessResponse\x12/\n\x07windows\x18\x01 \x03(\x0b\x32\x1e.pellucid.api.common.v1.Window\x12\x31\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32\".pellucid.api.common.v1.MediaFacts\"\x12\n\x10GetLimitsRequest\"\x94\x02\n\x11GetLimitsResponse\x12\x19\n\x11max_content_bytes\x18\x01 \x01(\x04\x12\x12\n\nmax_pixels\x18\x02 \x01(\x04\x12\x19\n\x11max_audio_seconds\x18\x03 \x01(\x01\x12\x19\n\x11image_media_types\x18\x04 \x03(\t\x12\x19\n\x11\x61udio_media_types\x18\x05 \x03(\t\x12\x19\n\x11max_audio_samples\x18\x06 \x01(\x04\x12\x1a\n\x12max_inflated_bytes\x18\x07 \x01(\x04\x12\x13\n\x0bmax_windows\x18\x08 \x01(\r\x12\x18\n\x10max_tensor_bytes\x18\t \x01(\x04\x12\x19\n\x11max_message_bytes\x18\n \x01(\x04\x32\xea\x01\n\x11PreprocessService\x12k\n\nPreprocess\x12-.pellucid.api.preprocess.v1.PreprocessRequest\x1a..pellucid.api.preprocess.v1.PreprocessResponse\x12h\n\tGetLimits\x12,.pellucid.api.preprocess.v1.GetLimitsRequest\x1a-.pellucid.api.preprocess.v1.GetLimitsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+pellucid/api/preprocess/v1/preprocess.proto\x12\x1apellucid.api.preprocess.v1\x1a%pellucid/api/common/v1/contract.proto\x1a\"pellucid/api/common/v1/media.proto\"{\n\x11PreprocessRequest\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12<\n\x08\x63ontract\x18\x02 \x01(\x0b\x32*.pellucid.api.common.v1.PreprocessContract\x12\x17\n\x0fwithout_display\x18\x03 \x01(\x08\"x\n\x12PreprocessResponse\x12/\n\x07windows\x18\x01 \x03(\x0b\x32\x1e.pellucid.api.common.v1.Window\x12\x31\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32\".pellucid.api.common.v1.MediaFacts\"\x12\n\x10GetLimitsRequest\"\x94\x02\n\x11GetLimitsResponse\x12\x19\n\x11max_content_bytes\x18\x01 \x01(\x04\x12\x12\n\nmax_pixels\x18\x02 \x01(\x04\x12\x19\n\x11max_audio_seconds\x18\x03 \x01(\x01\x12\x19\n\x11image_media_types\x18\x04 \x03(\t\x12\x19\n\x11\x61udio_media_types\x18\x05 \x03(\t\x12\x19\n\x11max_audio_samples\x18\x06 \x01(\x04\x12\x1a\n\x12max_inflated_bytes\x18\x07 \x01(\x04\x12\x13\n\x0bmax_windows\x18\x08 \x01(\r\x12\x18\n\x10max_tensor_bytes\x18\t \x01(\x04\x12\x19\n\x11max_message_bytes\x18\n \x01(\x04\x32\xea\x01\n\x11PreprocessService\x12k\n\nPreprocess\x12-.pellucid.api.preprocess.v1.PreprocessRequest\x1a..pellucid.api.preprocess.v1.PreprocessResponse\x12h\n\tGetLimits\x12,.pellucid.api.preprocess.v1.GetLimitsRequest\x1a-.pellucid.api.preprocess.v1.GetLimitsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +34,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pellucid.api.preprocess.v1.
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PREPROCESSREQUEST']._serialized_start=150
-  _globals['_PREPROCESSREQUEST']._serialized_end=248
-  _globals['_PREPROCESSRESPONSE']._serialized_start=250
-  _globals['_PREPROCESSRESPONSE']._serialized_end=370
-  _globals['_GETLIMITSREQUEST']._serialized_start=372
-  _globals['_GETLIMITSREQUEST']._serialized_end=390
-  _globals['_GETLIMITSRESPONSE']._serialized_start=393
-  _globals['_GETLIMITSRESPONSE']._serialized_end=669
-  _globals['_PREPROCESSSERVICE']._serialized_start=672
-  _globals['_PREPROCESSSERVICE']._serialized_end=906
+  _globals['_PREPROCESSREQUEST']._serialized_end=273
+  _globals['_PREPROCESSRESPONSE']._serialized_start=275
+  _globals['_PREPROCESSRESPONSE']._serialized_end=395
+  _globals['_GETLIMITSREQUEST']._serialized_start=397
+  _globals['_GETLIMITSREQUEST']._serialized_end=415
+  _globals['_GETLIMITSRESPONSE']._serialized_start=418
+  _globals['_GETLIMITSRESPONSE']._serialized_end=694
+  _globals['_PREPROCESSSERVICE']._serialized_start=697
+  _globals['_PREPROCESSSERVICE']._serialized_end=931
 # @@protoc_insertion_point(module_scope)

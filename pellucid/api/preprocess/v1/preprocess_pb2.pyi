@@ -28,8 +28,11 @@ class PreprocessRequest(_message.Message):
 
     CONTENT_FIELD_NUMBER: _builtins.int
     CONTRACT_FIELD_NUMBER: _builtins.int
+    WITHOUT_DISPLAY_FIELD_NUMBER: _builtins.int
     content: _builtins.bytes
     """Required. The file's bytes; its type is told by content."""
+    without_display: _builtins.bool
+    """Leaves display_png of the windows empty: for callers that show nothing to people."""
     @_builtins.property
     def contract(self) -> _contract_pb2.PreprocessContract:
         """Required."""
@@ -39,10 +42,11 @@ class PreprocessRequest(_message.Message):
         *,
         content: _builtins.bytes = ...,
         contract: _contract_pb2.PreprocessContract | None = ...,
+        without_display: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "contract", b"contract"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "contract", b"contract", "without_display", b"without_display"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
