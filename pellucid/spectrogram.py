@@ -63,7 +63,7 @@ def log_mel(samples: NDArray[np.floating], contract: AudioContract) -> NDArray[n
     return normalise(mel_decibels(samples, contract), contract)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _filters(contract: AudioContract) -> NDArray[np.float32]:
     """Mel filters `(n_mels, bins)`; they take librosa five times as long as the spectrum."""
     filters: NDArray[np.float32] = librosa.filters.mel(

@@ -18,7 +18,8 @@ from pellucid.embedded.probes import load_model, unload_model
 _LOADS_AT_ONCE = 4
 """As many as Triton itself loads at once; every one takes a thread of ours meanwhile."""
 _WATCH_S = 2.0
-_SOURCES = ("card.yaml", "config.pbtxt", "1/model.onnx", "1/weights.safetensors")
+_GIVEN = ("card.yaml", "1/weights.safetensors")
+_BUILT = ("config.pbtxt", "1/model.onnx")
 
 Stamps = Mapping[str, tuple[tuple[int, int], ...]]
 """Size and time of a folder's files, by folder name."""
@@ -78,7 +79,7 @@ class Models:
     async def _catch_up(self, known: Stamps, now: Stamps) -> Stamps:
         if any(now[name] != known.get(name) for name in now):
             await build_models(self.repository, self.progress)
-            now = await asyncio.to_thread(_stamps, self.repository)
+            now = _built(now, await asyncio.to_thread(_stamps, self.repository))
         for name in sorted(set(known) - set(now)):
             reason = await asyncio.to_thread(unload_model, self.url, name)
             if reason is None:
@@ -86,7 +87,7 @@ class Models:
             else:
                 self._say(Kind.WARNING, f"{name} was not unloaded: {reason}")
         for name in complete_models(self.repository):
-            if now.get(name) != known.get(name) and await self._load(name) is None:
+            if name in now and now[name] != known.get(name) and await self._load(name) is None:
                 self._say(Kind.DONE, f"loaded {name}")
         return now
 
@@ -135,10 +136,22 @@ def _is_orphan(folder: Path) -> bool:
     return name != folder.name and not folder.with_name(name).is_dir()
 
 
+def _built(before: Stamps, after: Stamps) -> Stamps:
+    """What a build has caught up with: what came or changed while it ran is for the next one."""
+    caught_up = {}
+    for name, stamps in after.items():
+        if name in before:
+            count = len(_GIVEN)
+            caught_up[name] = (*before[name][:count], *stamps[count:])
+        elif name.removesuffix(MASKED_SUFFIX) in before:
+            caught_up[name] = stamps
+    return caught_up
+
+
 def _stamps(repository: Path) -> Stamps:
     found = {}
     for folder in repository.iterdir():
-        stamps = [_stamp(folder / source) for source in _SOURCES]
+        stamps = [_stamp(folder / source) for source in (*_GIVEN, *_BUILT)]
         if any(stamps) and not _is_orphan(folder):
             found[folder.name] = tuple(stamp or (0, 0) for stamp in stamps)
     return found

@@ -107,6 +107,31 @@ async def test_a_change_whose_build_failed_is_tried_again(
     assert triton.asked == ["load new", "load new_masked"]
 
 
+async def test_what_comes_while_models_are_built_is_built_next(
+    triton: FakeTriton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[list[str]] = []
+    config = linear_model(tmp_path / "elsewhere", "late").folder / "config.pbtxt"
+
+    async def build(repository: Path, progress: Progress) -> None:
+        built.append(sorted(path.name for path in repository.iterdir()))
+        if len(built) == 1:  # a copy begins, and its last file is there only after the build
+            late = repository / "late"
+            shutil.copytree(config.parent, late)
+            (late / "config.pbtxt").unlink()
+        else:
+            shutil.copy(config, repository / "late")
+
+    monkeypatch.setattr(models, "build_models", build)
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    events: list[Event] = []
+    async with following(Models(repository, triton.url, "float32", events.append)):
+        linear_model(repository, "early")
+        await until_said(events, "loaded late")
+    assert built == [["early", "early_masked"], ["early", "early_masked", "late"]]
+
+
 async def test_a_model_that_stays_is_not_called_unloaded(
     triton: FakeTriton, tmp_path: Path
 ) -> None:
