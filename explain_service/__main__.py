@@ -126,7 +126,12 @@ def _load(gradients: GradientCopies, model: ServedModel, stop: threading.Event) 
 if __name__ == "__main__":
     chosen = ExplainSettings()
     logs.configure("explain", chosen.log_level)
-    asyncio.run(main(chosen))
+    status = 0
+    try:
+        asyncio.run(main(chosen))
+    except Exception:
+        log.exception("failed")
+        status = 1
     # A framework may still be importing on a thread that nobody can stop: taking the interpreter
     # down beneath it ends in an abort.
-    os._exit(0)
+    os._exit(status)

@@ -19,7 +19,7 @@ from pellucid.client.results import Event, Result
 _T = TypeVar("_T")
 DEFAULT_URL: Final = "localhost:50050"
 DEFAULT_DEADLINE_S: Final = 300.0
-DEFAULT_MESSAGE_BYTES: Final = 32 << 20
+DEFAULT_MESSAGE_BYTES: Final = 128 << 20
 
 
 class Client:

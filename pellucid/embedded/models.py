@@ -20,6 +20,10 @@ _LOADS_AT_ONCE = 4
 _WATCH_S = 2.0
 _GIVEN = ("card.yaml", "1/weights.safetensors")
 _BUILT = ("config.pbtxt", "1/model.onnx")
+_WEIGHTS = 1
+"""Place of the weights' stamp in a folder's."""
+_NOTHING = (0, 0)
+"""Stamp of a file that is not there."""
 
 Stamps = Mapping[str, tuple[tuple[int, int], ...]]
 """Size and time of a folder's files, by folder name."""
@@ -141,7 +145,8 @@ def _built(before: Stamps, after: Stamps) -> Stamps:
     caught_up = {}
     for name, stamps in after.items():
         if name in before:
-            count = len(_GIVEN)
+            # Without weights nothing but the configuration can have been built.
+            count = len(_GIVEN) if stamps[_WEIGHTS] != _NOTHING else len(stamps)
             caught_up[name] = (*before[name][:count], *stamps[count:])
         elif name.removesuffix(MASKED_SUFFIX) in before:
             caught_up[name] = stamps
@@ -153,7 +158,7 @@ def _stamps(repository: Path) -> Stamps:
     for folder in repository.iterdir():
         stamps = [_stamp(folder / source) for source in (*_GIVEN, *_BUILT)]
         if any(stamps) and not _is_orphan(folder):
-            found[folder.name] = tuple(stamp or (0, 0) for stamp in stamps)
+            found[folder.name] = tuple(stamp or _NOTHING for stamp in stamps)
     return found
 
 

@@ -142,9 +142,12 @@ class Supervisor:
             return
         delay = _FIRST_DELAY_S
         while not stop.is_set():
+            begin = time.monotonic()
             try:
                 await _unless(stop, self._models.follow())
             except Exception as error:
+                if time.monotonic() - begin > _LONGEST_DELAY_S:  # it had worked for a while
+                    delay = _FIRST_DELAY_S
                 # A model that cannot be followed must not end those that are served.
                 why = f"{str(error) or type(error).__name__}; trying again in {delay:g} s"
                 self._say(Kind.WARNING, f"following the models failed: {why}")

@@ -67,7 +67,8 @@ def findings(explanation: Explanation) -> list[Finding]:
         if gap is not None:
             judged = _gap(name, gap, change)
             # What SHAP's values add up to is set beforehand: a small gap outweighs no warning.
-            found.append(_at_most_fair(judged) if trust.warnings else judged)
+            set_before = trust.additivity_gap is not None and trust.warnings
+            found.append(_at_most_fair(judged) if set_before else judged)
     if trust.r_squared is not None:
         found.append(_fit(trust.r_squared))
     if trust.coverage is not None:

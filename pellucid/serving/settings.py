@@ -21,7 +21,7 @@ class ServiceSettings(BaseSettings):
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     """Port of the Prometheus metrics; 0 picks a free one."""
     max_message_bytes: int = Field(default=128 << 20, ge=1 << 20)
-    """Largest gRPC message, in and out; both ends of a connection use the same."""
+    """Largest gRPC message, in and out; the services use the same at both ends."""
     max_concurrent_rpcs: int = Field(default=64, ge=1)
     """Calls at once; one more is answered RESOURCE_EXHAUSTED."""
     default_deadline_s: float = Field(default=60.0, gt=0)

@@ -59,7 +59,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 async def following(followed: Models) -> AsyncIterator[asyncio.Task[None]]:
     """Follow meanwhile; what is there has been seen when the block begins."""
     task = asyncio.create_task(followed.follow())
-    await asyncio.sleep(0.2)
+    while followed._known is None and not task.done():
+        await asyncio.sleep(0.01)
     yield task
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -142,10 +142,13 @@ def test_the_request_id_reaches_triton(system: EmbeddedSystem, gateway: Any) -> 
             list(gateway.Explain(request, metadata=(("x-request-id", "follow-me-down"),)))
         finally:
             client.update_log_settings({"log_verbose_level": 0})
-    lines = Path(system.service("triton").log).read_text().splitlines()
-    mine = [line for line in lines if "follow-me-down" in line]
-    assert any("planted_patch_masked" in line for line in mine)
-    assert any("planted_patch_masked" not in line for line in mine)
+
+    def told(masked: bool) -> bool:
+        lines = Path(system.service("triton").log).read_text().splitlines()
+        mine = [line for line in lines if "follow-me-down" in line]
+        return any(("planted_patch_masked" in line) is masked for line in mine)
+
+    wait_until(lambda: told(masked=True) and told(masked=False))
 
 
 def begin_long_explanation(gateway: Any, model: str) -> tuple[Any, Any]:

@@ -76,7 +76,8 @@ class ExplainServiceServicer:
         """Explains one tensor. First what is explained, then progress and usable partial maps, each
         finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
         METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
-        a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it in `methods`.
+        a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there are and
+        names it in `methods`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,8 @@ class ExplainServiceStub:
     """Explains one tensor. First what is explained, then progress and usable partial maps, each
     finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
     METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
-    a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it in `methods`.
+    a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there are and
+    names it in `methods`.
     """
 
 @_typing.type_check_only
@@ -61,7 +62,8 @@ class ExplainServiceAsyncStub(ExplainServiceStub):
     """Explains one tensor. First what is explained, then progress and usable partial maps, each
     finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
     METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
-    a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it in `methods`.
+    a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there are and
+    names it in `methods`.
     """
 
 class ExplainServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -94,7 +96,8 @@ class ExplainServiceServicer(metaclass=_abc_1.ABCMeta):
         """Explains one tensor. First what is explained, then progress and usable partial maps, each
         finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
         METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
-        a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it in `methods`.
+        a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there are and
+        names it in `methods`.
         """
 
 def add_ExplainServiceServicer_to_server(servicer: ExplainServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -85,8 +85,8 @@ class GatewayServiceServicer:
     def Explain(self, request, context):
         """Classifies one file and explains the answer: the prediction first, then progress and usable
         partial maps, each finished map, and last the comparison. When time runs short, maps come
-        truncated; if a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it
-        in `methods`.
+        truncated; if a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there
+        are and names it in `methods`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,8 +42,8 @@ class GatewayServiceStub:
     Explain: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]
     """Classifies one file and explains the answer: the prediction first, then progress and usable
     partial maps, each finished map, and last the comparison. When time runs short, maps come
-    truncated; if a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it
-    in `methods`.
+    truncated; if a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there
+    are and names it in `methods`.
     """
 
 @_typing.type_check_only
@@ -60,8 +60,8 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     Explain: _aio.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]  # type: ignore[assignment]
     """Classifies one file and explains the answer: the prediction first, then progress and usable
     partial maps, each finished map, and last the comparison. When time runs short, maps come
-    truncated; if a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it
-    in `methods`.
+    truncated; if a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there
+    are and names it in `methods`.
     """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -99,8 +99,8 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.ExplainResponse], _abc.AsyncIterator[_gateway_pb2.ExplainResponse]]:
         """Classifies one file and explains the answer: the prediction first, then progress and usable
         partial maps, each finished map, and last the comparison. When time runs short, maps come
-        truncated; if a method has none at all, DEADLINE_EXCEEDED follows the others' maps and names it
-        in `methods`.
+        truncated; if a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there
+        are and names it in `methods`.
         """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
