@@ -15,9 +15,15 @@ _WINDOW_BYTES: Final = 2048
 
 
 def check_size(
-    windows: int, contract: ImageContract | AudioContract, settings: PreprocessSettings
+    windows: int,
+    contract: ImageContract | AudioContract,
+    settings: PreprocessSettings,
+    *,
+    displayed: bool,
 ) -> None:
     """Check that so many windows may be made, and that their answer can be sent.
+
+    `displayed` says whether pictures for people go with it.
 
     Raises:
         MediaLimitExceeded: there are too many, or they are too large.
@@ -25,11 +31,11 @@ def check_size(
     check_limit("windows", windows, settings.max_windows, "max_windows")
     tensors = windows * _FLOAT_BYTES * prod(contract.shape)
     check_limit("bytes of tensors", tensors, settings.max_tensor_bytes, "max_tensor_bytes")
-    answer = _FACTS_BYTES + windows * _window_bytes(contract)
+    answer = _FACTS_BYTES + windows * _window_bytes(contract, displayed)
     check_limit("bytes of answer", answer, settings.max_message_bytes, "max_message_bytes")
 
 
-def _window_bytes(contract: ImageContract | AudioContract) -> int:
+def _window_bytes(contract: ImageContract | AudioContract, displayed: bool) -> int:
     """The most that a window takes as a message: its tensor, its picture and its axes."""
     cells = prod(contract.shape)
     if isinstance(contract, ImageContract):
@@ -37,5 +43,5 @@ def _window_bytes(contract: ImageContract | AudioContract) -> int:
     else:
         rows, axes = contract.n_mels, _DOUBLE_BYTES * (contract.n_mels + contract.frames)
     # A picture that cannot be compressed grows a little: a byte a row, and the frames of its parts.
-    picture = (cells + rows) * 65 // 64
+    picture = (cells + rows) * 65 // 64 if displayed else 0
     return _WINDOW_BYTES + _FLOAT_BYTES * cells + picture + axes

@@ -8,12 +8,11 @@ from preprocess_service.settings import PreprocessSettings
 from preprocess_service.sniffing import ACCEPTED, Kind
 
 
-def encode_result(
-    result: Preprocessed, *, displayed: bool = True
-) -> preprocess_pb2.PreprocessResponse:
-    """Encode one file, ready for a model; `displayed` says whether with pictures for people."""
-    windows = [_window(window, displayed) for window in result.windows]
-    return preprocess_pb2.PreprocessResponse(windows=windows, facts=_facts(result))
+def encode_result(result: Preprocessed) -> preprocess_pb2.PreprocessResponse:
+    """Encode one file, ready for a model."""
+    return preprocess_pb2.PreprocessResponse(
+        windows=[_window(window) for window in result.windows], facts=_facts(result)
+    )
 
 
 def encode_limits(settings: PreprocessSettings) -> preprocess_pb2.GetLimitsResponse:
@@ -32,7 +31,7 @@ def encode_limits(settings: PreprocessSettings) -> preprocess_pb2.GetLimitsRespo
     )
 
 
-def _window(window: Window, displayed: bool) -> media_pb2.Window:
+def _window(window: Window) -> media_pb2.Window:
     return media_pb2.Window(
         tensor=tensors.encode(window.tensor),
         digest=window.digest,
@@ -40,7 +39,7 @@ def _window(window: Window, displayed: bool) -> media_pb2.Window:
         start_seconds=window.start_seconds,
         end_seconds=window.end_seconds,
         axes=None if window.axes is None else _axes(window.axes),
-        display_png=window.draw() if displayed else b"",
+        display_png=window.display_png,
     )
 
 

@@ -1,6 +1,5 @@
 """What comes out of a file on its way to a tensor."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pellucid.tensors import Array, FloatArray
@@ -75,8 +74,8 @@ class Window:
     tensor: FloatArray
     digest: str
     to_original: Affine
-    draw: Callable[[], bytes]
-    """Makes the PNG for people, which not every caller wants."""
+    display_png: bytes
+    """For people; empty where they see none."""
     start_seconds: float = 0.0
     end_seconds: float = 0.0
     axes: Axes | None = None

@@ -1,7 +1,6 @@
 """From the bytes of a file to the tensors of a model: one file, on one thread."""
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -19,6 +18,8 @@ def preprocess(
     contract: ImageContract | AudioContract,
     settings: PreprocessSettings,
     checkpoint: Callable[[], None],
+    *,
+    displayed: bool,
 ) -> Preprocessed:
     """Read one file.
 
@@ -27,6 +28,7 @@ def preprocess(
         contract: what to make of it.
         settings: the limits.
         checkpoint: called between the stages; what it raises stops the work.
+        displayed: whether to draw what the model sees, for people.
 
     Raises:
         UnreadableMedia: the file is damaged.
@@ -36,14 +38,14 @@ def preprocess(
     check_limit("bytes", len(content), settings.max_content_bytes, "max_content_bytes")
     if isinstance(contract, ImageContract):
         media_type = sniffing.sniff(content, sniffing.Kind.IMAGE)
-        answers.check_size(1, contract, settings)
+        answers.check_size(1, contract, settings, displayed=displayed)
         picture = _decode_picture(content, media_type, settings, checkpoint)
         checkpoint()
-        window = _picture_window(picture, contract, checkpoint)
+        window = _picture_window(picture, contract, checkpoint, displayed)
         return Preprocessed(media_type, (window,), picture.facts)
     media_type = sniffing.sniff(content, sniffing.Kind.AUDIO)
     recording = audio.decode(content, media_type, settings, checkpoint)
-    cut = windows.cut(recording, contract, settings, checkpoint)
+    cut = windows.cut(recording, contract, settings, checkpoint, displayed=displayed)
     return Preprocessed(media_type, cut, recording.facts)
 
 
@@ -58,15 +60,16 @@ def _decode_picture(
 
 
 def _picture_window(
-    picture: Picture, contract: ImageContract, checkpoint: Callable[[], None]
+    picture: Picture, contract: ImageContract, checkpoint: Callable[[], None], displayed: bool
 ) -> Window:
     values, to_original = geometry.fit(picture, contract, checkpoint)
     tensor = _normalise(values, contract)
+    checkpoint()
     return Window(
         tensor=tensor,
         digest=tensors.digest(tensor),
         to_original=to_original,
-        draw=partial(display.picture_png, values),
+        display_png=display.picture_png(values) if displayed else b"",
     )
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import Self
@@ -13,6 +15,9 @@ from pellucid.serving.deadline import Deadline
 from preprocess_service import metrics, pipeline
 from preprocess_service.media import Preprocessed
 from preprocess_service.settings import PreprocessSettings
+
+_Read = Callable[[Callable[[], None]], Preprocessed]
+"""Reads one file, given what to call between the stages."""
 
 
 class _Abandoned(Exception):
@@ -44,9 +49,14 @@ class Preprocessor:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
     async def preprocess(
-        self, content: bytes, contract: ImageContract | AudioContract, deadline: Deadline
+        self,
+        content: bytes,
+        contract: ImageContract | AudioContract,
+        deadline: Deadline,
+        *,
+        displayed: bool,
     ) -> Preprocessed:
-        """Read one file.
+        """Read one file, and draw what the model sees where it is `displayed`.
 
         Raises:
             UnreadableMedia: it is damaged.
@@ -55,15 +65,14 @@ class Preprocessor:
             QueueFull: too many files are waiting.
             DeadlineTooShort: the time is up.
         """
+        read = partial(pipeline.preprocess, content, contract, self._settings, displayed=displayed)
         try:
-            return await self._in_turn(content, contract, deadline)
+            return await self._in_turn(read, deadline)
         except PellucidError as error:
             metrics.REJECTED.labels(error.reason).inc()
             raise
 
-    async def _in_turn(
-        self, content: bytes, contract: ImageContract | AudioContract, deadline: Deadline
-    ) -> Preprocessed:
+    async def _in_turn(self, read: _Read, deadline: Deadline) -> Preprocessed:
         if self._admitted >= self._settings.workers + self._settings.max_waiting:
             raise QueueFull(
                 f"{self._settings.max_waiting} files are waiting already",
@@ -76,7 +85,7 @@ class Preprocessor:
         abandoned = threading.Event()
         loop = asyncio.get_running_loop()
         self._admitted += 1
-        work = loop.run_in_executor(self._threads, self._run, content, contract, abandoned)
+        work = loop.run_in_executor(self._threads, self._run, read, abandoned)
         # Counted down when the thread is free again, which an abandoned caller does not wait for.
         work.add_done_callback(self._leave)
         try:
@@ -93,18 +102,13 @@ class Preprocessor:
         if not work.cancelled():
             work.exception()  # looked at, so that asyncio does not report an abandoned one
 
-    def _run(
-        self,
-        content: bytes,
-        contract: ImageContract | AudioContract,
-        abandoned: threading.Event,
-    ) -> Preprocessed:
+    def _run(self, read: _Read, abandoned: threading.Event) -> Preprocessed:
         def checkpoint() -> None:
             if abandoned.is_set():
                 raise _Abandoned
 
         checkpoint()
         start = perf_counter()
-        result = pipeline.preprocess(content, contract, self._settings, checkpoint)
+        result = read(checkpoint)
         metrics.SECONDS.labels(result.media_type).observe(perf_counter() - start)
         return result

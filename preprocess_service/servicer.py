@@ -28,9 +28,10 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         """Read one file."""
         contract = contracts.decode(request.contract)
         deadline = Deadline.of(context, self._settings)
-        result = await self._preprocessor.preprocess(request.content, contract, deadline)
-        displayed = not request.without_display
-        return await asyncio.to_thread(encoding.encode_result, result, displayed=displayed)
+        result = await self._preprocessor.preprocess(
+            request.content, contract, deadline, displayed=not request.without_display
+        )
+        return await asyncio.to_thread(encoding.encode_result, result)
 
     async def GetLimits(  # noqa: N802 (the contract names it)
         self, request: preprocess_pb2.GetLimitsRequest, context: Context

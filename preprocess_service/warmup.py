@@ -82,7 +82,7 @@ def warm_up() -> None:
     limits = PreprocessSettings.model_construct()
     for kind, content in _files().items():
         contract = _SOUND if kind in sniffing.ACCEPTED[sniffing.Kind.AUDIO] else _IMAGE
-        pipeline.preprocess(content, contract, limits, lambda: None)
+        pipeline.preprocess(content, contract, limits, lambda: None, displayed=True)
 
 
 def _files() -> dict[str, bytes]:

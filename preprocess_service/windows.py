@@ -1,7 +1,6 @@
 """A recording to the windows that a model wants: resampled, cut or padded, log-mel."""
 
 from collections.abc import Callable
-from functools import partial
 
 import librosa
 import numpy as np
@@ -20,8 +19,10 @@ def cut(
     contract: AudioContract,
     settings: PreprocessSettings,
     checkpoint: Callable[[], None],
+    *,
+    displayed: bool,
 ) -> tuple[Window, ...]:
-    """Cut a recording into the model's windows.
+    """Cut a recording into the model's windows, with pictures of them where they are `displayed`.
 
     A recording no longer than the window gives one, padded as the contract says. A longer one
     gives one at each hop, and the last is aligned to the end: every sample is in a window, and
@@ -32,7 +33,7 @@ def cut(
     """
     rate = recording.facts.sample_rate_hz
     count = -(-len(recording.samples) * contract.sample_rate_hz // rate)
-    answers.check_size(1 + len(_hops(count, contract)), contract, settings)
+    answers.check_size(1 + len(_hops(count, contract)), contract, settings, displayed=displayed)
     checkpoint()
     samples = _resample(recording, contract.sample_rate_hz)
     frequencies = librosa.mel_frequencies(
@@ -42,7 +43,7 @@ def cut(
     windows = []
     for start in window_starts(len(samples), contract):
         checkpoint()
-        windows.append(_window(samples, start, hertz, contract))
+        windows.append(_window(samples, start, hertz, contract, displayed))
     return tuple(windows)
 
 
@@ -77,7 +78,11 @@ def _pad(samples: FloatArray, contract: AudioContract) -> FloatArray:
 
 
 def _window(
-    samples: FloatArray, start: int, hertz: tuple[float, ...], contract: AudioContract
+    samples: FloatArray,
+    start: int,
+    hertz: tuple[float, ...],
+    contract: AudioContract,
+    displayed: bool,
 ) -> Window:
     part = _pad(samples[start : start + contract.window_samples], contract)
     cells = log_mel(part, contract)
@@ -89,7 +94,7 @@ def _window(
         digest=tensors.digest(tensor),
         # librosa centres column k on sample k * hop; its outer edges are half a hop away.
         to_original=Affine(hop, begin - hop / 2, 1.0, 0.0),
-        draw=partial(display.spectrogram_png, cells, contract),
+        display_png=display.spectrogram_png(cells, contract) if displayed else b"",
         start_seconds=begin,
         end_seconds=begin + contract.window_samples / contract.sample_rate_hz,
         axes=Axes(seconds, hertz),

@@ -26,7 +26,7 @@ from pellucid.errors import (
 )
 from pellucid.serving.server import Server
 from pellucid.status import from_rpc_error
-from preprocess_service import answers, metrics, pipeline, sniffing, warmup
+from preprocess_service import answers, display, metrics, pipeline, sniffing, warmup
 from preprocess_service.media import Preprocessed
 from preprocess_service.preprocessor import Preprocessor
 from preprocess_service.servicer import PreprocessServicer
@@ -54,10 +54,14 @@ class Service(NamedTuple):
     preprocessor: Preprocessor
 
     async def read(
-        self, content: bytes, contract: ImageContract | AudioContract, timeout: float = ANSWER_S
+        self,
+        content: bytes,
+        contract: ImageContract | AudioContract,
+        timeout: float = ANSWER_S,
+        **fields: Any,
     ) -> preprocess_pb2.PreprocessResponse:
         request = preprocess_pb2.PreprocessRequest(
-            content=content, contract=contracts.encode(contract)
+            content=content, contract=contracts.encode(contract), **fields
         )
         response = await self.stub.Preprocess(request, timeout=timeout)
         assert isinstance(response, preprocess_pb2.PreprocessResponse)
@@ -118,6 +122,29 @@ async def test_a_recording_comes_back_as_windows_with_axes(service: Service):
     assert response.facts.audio.sample_rate_hz == 16_000
 
 
+@pytest.mark.parametrize(
+    ("content", "contract"), [(png(pixels()), image_contract()), (sound(tone()), sound_contract())]
+)
+async def test_a_caller_may_do_without_the_pictures(
+    service: Service, content: bytes, contract: Any
+):
+    with_them = await service.read(content, contract)
+    without = await service.read(content, contract, without_display=True)
+    assert all(window.display_png.startswith(b"\x89PNG") for window in with_them.windows)
+    assert not any(window.display_png for window in without.windows)
+    for window in with_them.windows:
+        window.ClearField("display_png")
+    assert without == with_them
+
+
+async def test_an_answer_without_pictures_may_have_more_windows():
+    async with running(max_message_bytes=1 << 20) as service:
+        content, contract = png(pixels()), image_contract(height=480, width=500)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await service.read(content, contract)
+        assert await service.read(content, contract, without_display=True)
+
+
 async def test_limits_are_told(service: Service):
     limits = await service.stub.GetLimits(preprocess_pb2.GetLimitsRequest(), timeout=ANSWER_S)
     assert limits.max_content_bytes == 32 << 20
@@ -167,7 +194,9 @@ async def test_the_answer_that_just_fits_is_sent():
             (png(pixels(400, 500)), image_contract(height=400, width=500)),
         ):
             response = await service.read(content, wanted)
-            foreseen = answers._FACTS_BYTES + len(response.windows) * answers._window_bytes(wanted)
+            foreseen = answers._FACTS_BYTES + len(response.windows) * answers._window_bytes(
+                wanted, True
+            )
             assert response.ByteSize() <= foreseen <= 1 << 20
 
 
@@ -213,11 +242,11 @@ class Gate:
         self._work = pipeline.preprocess
         monkeypatch.setattr(pipeline, "preprocess", self._wait)
 
-    def _wait(self, *arguments: Any) -> Preprocessed:
+    def _wait(self, *arguments: Any, **options: Any) -> Preprocessed:
         self.started += 1
         self.open.wait(ANSWER_S)
         try:
-            return self._work(*arguments)
+            return self._work(*arguments, **options)
         except BaseException:
             self.stopped += 1
             raise
@@ -263,6 +292,30 @@ async def test_a_file_that_nobody_waits_for_is_dropped(monkeypatch: pytest.Monke
         assert len((await service.read(png(pixels()), image_contract())).windows) == 1
 
 
+async def test_pictures_are_drawn_in_turn_and_only_while_somebody_waits(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    drawn, draw, go_on = [], display.spectrogram_png, threading.Event()
+
+    def held(*arguments: Any) -> bytes:
+        drawn.append(threading.current_thread().name)
+        go_on.wait(ANSWER_S)
+        return draw(*arguments)
+
+    monkeypatch.setattr(display, "spectrogram_png", held)
+    async with running(workers=1) as service:
+        call = asyncio.ensure_future(service.read(sound(tone(1.0)), sound_contract()))
+        await until(lambda: drawn)
+        assert service.preprocessor._admitted == 1  # drawing holds the worker
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await asyncio.sleep(0.2)  # the cancellation travels
+        go_on.set()
+        await until(lambda: service.preprocessor._admitted == 0)
+    assert len(drawn) == 1  # of three windows
+    assert drawn[0].startswith("preprocess")
+
+
 async def test_time_that_runs_out_says_so(monkeypatch: pytest.MonkeyPatch):
     gate = Gate(monkeypatch)
     async with running(max_deadline_s=0.2) as service:
@@ -285,8 +338,8 @@ async def test_it_is_ready_only_once_it_is_warm(service: Service):
 def test_each_kind_is_warmed_up_and_none_is_counted(monkeypatch: pytest.MonkeyPatch):
     read, work = [], pipeline.preprocess
 
-    def watched(*arguments: Any) -> Preprocessed:
-        result = work(*arguments)
+    def watched(*arguments: Any, **options: Any) -> Preprocessed:
+        result = work(*arguments, **options)
         read.append(result.media_type)
         return result
 

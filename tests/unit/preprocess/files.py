@@ -61,9 +61,11 @@ def read(
     content: bytes,
     contract: ImageContract | AudioContract,
     checkpoint: Callable[[], None] = lambda: None,
+    displayed: bool = True,
     **settings: Any,
 ) -> Preprocessed:
-    return pipeline.preprocess(content, contract, PreprocessSettings(**settings), checkpoint)
+    limits = PreprocessSettings(**settings)
+    return pipeline.preprocess(content, contract, limits, checkpoint, displayed=displayed)
 
 
 def pixels(height: int = 24, width: int = 32, *channels: int, dtype: Any = np.uint8) -> Array:

@@ -243,7 +243,7 @@ def test_a_picture_of_any_size_fits(fit: str):
 def test_the_display_is_what_the_model_sees():
     values = pixels(24, 32, 3)
     result = read(png(values), image_contract(channels=3, mean=(0.5,) * 3, std=(0.2,) * 3))
-    shown = Image.open(BytesIO(result.windows[0].draw()))
+    shown = Image.open(BytesIO(result.windows[0].display_png))
     np.testing.assert_array_equal(np.asarray(shown), values)
 
 

@@ -149,7 +149,7 @@ def test_rows_are_named_by_the_frequency_that_they_hear():
 
 def test_the_display_has_low_bands_at_the_bottom():
     window = windows(sound(tone(hertz=200)))[0]
-    shown = Image.open(BytesIO(window.draw()))
+    shown = Image.open(BytesIO(window.display_png))
     assert shown.size == (51, 40)
     brightness = np.asarray(shown.convert("L"), float).mean(axis=1)
     assert brightness.argmax() > 30
