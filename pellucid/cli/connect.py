@@ -16,6 +16,7 @@ from pellucid.cli.options import DEFAULT_STATE_DIR
 if TYPE_CHECKING:
     from pellucid.client import Client, Tls
 
+_ENCRYPTED = "a system runs here: look at `pellucid status`; if it speaks TLS, give --ca"
 _START = "no system answers here: start one with `pellucid up --detach`, or give --url"
 
 
@@ -54,7 +55,7 @@ class Server:
 
         tls = self.encryption()
         local = None if self.url else running_url()
-        hint = "" if self.url else _START
+        hint = "" if self.url else _ENCRYPTED if local else _START
         with (
             reported(as_json=as_json, hint=hint),
             Client(self.url or local or "localhost:50050", tls=tls) as client,

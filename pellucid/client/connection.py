@@ -36,11 +36,11 @@ SERVICE_CONFIG: Final = json.dumps(
 class Tls:
     """Encryption of a connection; without any field, the system's authorities are trusted."""
 
-    ca: Path | None = None
+    ca: Path | str | None = None
     """PEM authorities that the server's certificate must come from."""
-    certificate: Path | None = None
+    certificate: Path | str | None = None
     """PEM chain that this client shows (mTLS); goes with `key`."""
-    key: Path | None = None
+    key: Path | str | None = None
     """PEM key that goes with `certificate`."""
     server_name: str = ""
     """Name in the server's certificate, where it differs from the address."""
@@ -55,7 +55,7 @@ class Tls:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key go together; set both or neither")
         parts = (self.ca, self.key, self.certificate)
-        ca, key, chain = (None if part is None else part.read_bytes() for part in parts)
+        ca, key, chain = (None if part is None else Path(part).read_bytes() for part in parts)
         return grpc.ssl_channel_credentials(ca, key, chain)
 
 

@@ -147,9 +147,15 @@ class Flows:
         names = [model.name for model in found.models]
         if len(names) == 1:
             return names[0]
-        accepted = f"{len(names) or 'no'} models accept {media_type}"
+        if not media_type:
+            types = sorted({one for model in found.models for one in model.media_types})
+            raise InvalidArgument(
+                "the file's first bytes do not say what it is",
+                field="content",
+                remedy=f"send one of: {', '.join(types)}; or name the model",
+            )
         raise InvalidArgument(
-            accepted if media_type else "the file's first bytes do not say what it is",
+            f"{len(names) or 'no'} models accept {media_type}",
             field="model",
             remedy=f"choose one of: {', '.join(names)}" if names else "send another file",
         )

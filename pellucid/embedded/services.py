@@ -9,6 +9,7 @@ from pathlib import Path
 from pellucid.addresses import address
 from pellucid.client.connection import Tls
 from pellucid.embedded.environment import TritonEnvironment
+from pellucid.embedded.errors import MissingPrerequisite
 from pellucid.embedded.ports import LOOPBACK
 from pellucid.embedded.probes import is_serving, is_triton_ready
 from pellucid.embedded.process import Command
@@ -123,8 +124,7 @@ def _plan_python(
     url = address(_host(settings, name), ports[name])
     metrics = f"{name}_metrics"
     variables = _variables(settings, name, ports)
-    encrypted = variables.get(f"{name.upper()}_TLS_CERTIFICATE")
-    tls = (settings.tls or Tls()) if encrypted else None
+    tls = _tls(settings, name, variables)
     return ServicePlan(
         name=name,
         command=Command((sys.executable, "-m", _MODULES[name]), variables),
@@ -133,6 +133,28 @@ def _plan_python(
         is_healthy=lambda: is_serving(url, HEALTH_SERVICES[name], tls),
         tls=tls,
     )
+
+
+def _tls(settings: SystemSettings, name: ServiceName, variables: Mapping[str, str]) -> Tls | None:
+    """How to ask a service for its health; a service that speaks TLS is known by its certificate.
+
+    Raises:
+        MissingPrerequisite: a file is not there, or the service wants a certificate of ours.
+    """
+    prefix = f"{name.upper()}_TLS_"
+    for key in ("CERTIFICATE", "KEY", "CLIENT_CA"):
+        path = variables.get(prefix + key)
+        if path and not Path(path).is_file():
+            raise MissingPrerequisite(f"{prefix}{key} names {path}, which is no file")
+    certificate = variables.get(f"{prefix}CERTIFICATE")
+    if not certificate:
+        return None
+    tls = settings.tls or Tls(ca=Path(certificate))
+    if variables.get(f"{prefix}CLIENT_CA") and tls.certificate is None:
+        raise MissingPrerequisite(
+            f"{prefix}CLIENT_CA is set: give --cert and --key, with which {name} is asked too"
+        )
+    return tls
 
 
 def _variables(

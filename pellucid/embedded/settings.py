@@ -37,7 +37,7 @@ class SystemSettings(BaseModel):
     """Environment variables for the services, e.g. `EXPLAIN_WORKERS`."""
     tls: Tls | None = None
     """How health is asked of a service that speaks TLS, because `<SERVICE>_TLS_CERTIFICATE` is set
-    here or in `variables`; if absent, the system's authorities are trusted."""
+    here or in `variables`; if absent, that very certificate is trusted."""
     build_models: bool = True
     """Whether models without a current `model.onnx` are built first."""
     watch: bool = True

@@ -4,8 +4,10 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+import numpy as np
+
 from pellucid.client.predictions import AudioFacts, ImageFacts, Prediction
-from pellucid.client.results import Explanation, Receipt
+from pellucid.client.results import Explanation, Receipt, SegmentScores
 
 TITLES: Final = {
     "lime": "LIME",
@@ -67,7 +69,7 @@ def findings(explanation: Explanation) -> list[Finding]:
         if gap is not None:
             judged = _gap(name, gap, change)
             # What SHAP's values add up to is set beforehand: a small gap outweighs no warning.
-            set_before = trust.additivity_gap is not None and trust.warnings
+            set_before = trust.additivity_gap is not None and cautions(explanation)
             found.append(_at_most_fair(judged) if set_before else judged)
     if trust.r_squared is not None:
         found.append(_fit(trust.r_squared))
@@ -87,7 +89,25 @@ def cautions(explanation: Explanation) -> list[str]:
         found.insert(0, "the map is zero everywhere: the method found nothing")
     if explanation.truncated and not any("deadline" in warning for warning in found):
         found.append("the deadline came first: the map rests on fewer calls than asked for")
+    if unsure := _unsure(explanation.segment_scores):
+        found.append(unsure)
+    score, baseline = explanation.target.score, explanation.target.baseline_score
+    if baseline is not None and baseline >= score and explanation.method != "grad_cam":
+        found.append(
+            f"the baseline scores {number(baseline)}, no less than the input's {number(score)}: "
+            "another baseline may say more"
+        )
     return found
+
+
+def _unsure(scores: SegmentScores | None) -> str:
+    """Warns where most segments may speak for the target as well as against it."""
+    if scores is None or scores.low is None or scores.high is None:
+        return ""
+    count = int(np.count_nonzero((scores.low <= 0) & (scores.high >= 0)))
+    if 2 * count <= len(scores.low):
+        return ""
+    return f"the intervals of {count} of {len(scores.low)} segments contain 0: take more samples"
 
 
 def facts(prediction: Prediction) -> str:

@@ -84,11 +84,11 @@ def test_the_only_model_for_a_files_type_is_chosen(
     assert client.choose_model(content) == model
 
 
-def test_a_file_that_several_models_accept_needs_a_choice(client: Client) -> None:
+def test_a_file_of_no_known_kind_is_refused_with_the_kinds_that_are_read(client: Client) -> None:
     with pytest.raises(InvalidArgument) as caught:
         client.classify(b"what is this")
-    assert caught.value.field == "model"
-    assert "xray, speech" in caught.value.remedy
+    assert caught.value.field == "content"
+    assert "image/png" in caught.value.remedy
 
 
 def test_a_file_that_no_model_accepts_is_refused(client: Client) -> None:

@@ -1,8 +1,10 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pellucid.client import Result
+from pellucid.client.results import SegmentScores
 from pellucid.rendering.words import Grade, cautions, facts, findings, number, parameters, title
 
 
@@ -33,7 +35,7 @@ def test_the_fit_of_lime_is_judged(film: Result, r_squared: float, grade: Grade)
 def test_a_truncated_or_empty_map_is_cautioned_against(film: Result) -> None:
     explanation = film.get("lime")
     trust = replace(explanation.trust, all_zero=True)
-    found = cautions(replace(explanation, trust=trust, truncated=True))
+    found = cautions(replace(explanation, trust=trust, truncated=True, segment_scores=None))
     assert len(found) == 2
 
 
@@ -55,7 +57,7 @@ def test_no_number_of_a_truncated_map_reads_as_good(film: Result) -> None:
 
 
 def test_a_gap_that_is_small_by_construction_outweighs_no_warning(film: Result) -> None:
-    explanation = film.explanations[0]
+    explanation = replace(film.explanations[0], segment_scores=None)
     trust = replace(
         explanation.trust,
         completeness_gap=None,
@@ -67,3 +69,20 @@ def test_a_gap_that_is_small_by_construction_outweighs_no_warning(film: Result) 
     assert [found.grade for found in findings(replace(explanation, trust=trust))] == [Grade.FAIR]
     trust = replace(trust, warnings=())
     assert [found.grade for found in findings(replace(explanation, trust=trust))] == [Grade.GOOD]
+
+
+def test_intervals_around_zero_and_a_high_baseline_are_cautioned_against(film: Result) -> None:
+    explanation = film.explanations[0]
+    scores = SegmentScores(
+        segments=np.zeros((1, 1), np.uint16),
+        values=np.array([1.0, 2.0, 3.0]),
+        low=np.array([-1.0, -1.0, 2.0]),
+        high=np.array([3.0, 5.0, 4.0]),
+    )
+    high = replace(explanation.target, baseline_score=explanation.target.score + 1)
+    found = cautions(replace(explanation, method="lime", segment_scores=scores, target=high))
+    assert any("intervals of 2 of 3 segments contain 0" in one for one in found)
+    assert any("baseline scores" in one for one in found)
+    sure = replace(scores, low=np.array([0.5, -1.0, 2.0]))
+    found = cautions(replace(explanation, method="grad_cam", segment_scores=sure, target=high))
+    assert not any("contain 0" in one or "baseline" in one for one in found)
