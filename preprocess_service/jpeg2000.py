@@ -23,7 +23,10 @@ _SEGMENTS: Final = frozenset(
     | {0x77, 0x78}
 )
 """Markers with a length, before a tile's data. Behind others a decoder may look anywhere."""
-_MAX_TILES: Final = 4096
+_MAX_TILES: Final = 1 << 14
+"""Of 64 x 64, they make the largest picture. The decoder needs some 12 kB for each."""
+_MAX_STYLES: Final = 256
+"""Different ones; an encoder writes one, or one for each component."""
 _MAX_CODE_BLOCKS: Final = 1 << 18
 """Of all components: as many as the largest picture in colour has, at the usual 32 x 32."""
 
@@ -45,7 +48,7 @@ def read(stream: bytes, media_type: str) -> Header:
 
     Raises:
         UnreadableMedia: it is damaged.
-        MediaLimitExceeded: it has too many tiles or code blocks.
+        MediaLimitExceeded: it has too many tiles, styles or code blocks.
     """
     x1, y1, x0, y0, across, down, tiles_x, tiles_y = struct.unpack_from(">8I", stream, 8)
     components, depth = struct.unpack_from(">HB", stream, 40)
@@ -56,11 +59,12 @@ def read(stream: bytes, media_type: str) -> Header:
     header = Header(
         width=x1 - x0, height=y1 - y0, components=components, bit_depth=(depth & 0x7F) + 1
     )
+    styles = set(_styles(stream, media_type))
+    check_limit("coding styles", len(styles), _MAX_STYLES, "coding_styles")
     try:
-        least = min(_least_block(*segment, components) for segment in _styles(stream, media_type))
+        blocks = max(_code_blocks(*style, header) for style in styles)
     except (IndexError, ValueError) as error:
         raise unreadable(media_type, "its JPEG 2000 header is damaged") from error
-    blocks = header.pixels * components // least
     check_limit("code blocks", blocks, _MAX_CODE_BLOCKS, "code_blocks")
     return header
 
@@ -88,17 +92,25 @@ def _styles(stream: bytes, media_type: str) -> Iterator[tuple[int, bytes]]:
         offset += 2 + length
 
 
-def _least_block(marker: int, segment: bytes, components: int) -> int:
-    """Samples in the smallest code block; precincts cut blocks that are larger than they are."""
-    start = 5 if marker == _STYLE else 2 + (components > 256)
+def _code_blocks(marker: int, segment: bytes, header: Header) -> int:
+    """Code blocks if the whole picture were coded so: those of each resolution, lowest first."""
+    start = 5 if marker == _STYLE else 2 + (header.components > 256)
     has_precincts = segment[0 if marker == _STYLE else start - 1] & 1
     levels, across, down = segment[start], segment[start + 1] + 2, segment[start + 2] + 2
-    least = across + down
-    for level in range(levels + 1 if has_precincts else 0):
-        size = segment[start + 5 + level]
+    blocks = lower = 0
+    for level in range(levels + 1):
+        precinct = segment[start + 5 + level] if has_precincts else 0xFF
         halved = level > 0  # a precinct of a higher resolution is shared by three bands
-        least = min(
-            least,
-            min(across, max(0, (size & 15) - halved)) + min(down, max(0, (size >> 4) - halved)),
-        )
-    return 1 << least
+        # Precincts cut blocks that are larger than they are.
+        block = min(across, max(0, (precinct & 15) - halved))
+        block += min(down, max(0, (precinct >> 4) - halved))
+        samples = _samples(header, levels - level)
+        blocks += -(-(samples - lower) >> block)
+        lower = samples
+    return blocks
+
+
+def _samples(header: Header, halvings: int) -> int:
+    """Samples of all components after so many halvings of both sides."""
+    width, height = -(-header.width >> halvings), -(-header.height >> halvings)
+    return width * height * header.components

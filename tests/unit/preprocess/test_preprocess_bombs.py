@@ -16,10 +16,10 @@ from pydicom.encaps import encapsulate
 
 from pellucid.errors import MediaLimitExceeded, PellucidError, UnreadableMedia
 from preprocess_service import dicom as dicom_reader
-from preprocess_service import images
+from preprocess_service import images, jpeg2000
 from preprocess_service.headers import Header
 from preprocess_service.settings import PreprocessSettings
-from preprocess_service.sniffing import PNG
+from preprocess_service.sniffing import DICOM, PNG
 from tests.unit.preprocess.files import (
     dataset,
     dicom,
@@ -191,6 +191,13 @@ def test_many_tiles_are_refused():
     assert (metadata["limit"], metadata["actual"]) == ("tiles", "65025")
 
 
+def test_a_large_picture_in_small_tiles_is_none_too_many():
+    frame = bytearray(jpeg_2000(no_jp2=True))
+    frame[8:16] = struct.pack(">II", 5_000, 4_000)
+    frame[24:32] = struct.pack(">II", 64, 64)
+    assert jpeg2000.read(bytes(frame), DICOM).pixels == 20_000_000
+
+
 @pytest.mark.parametrize("in_tile", [False, True])
 def test_many_precincts_are_refused(in_tile: bool):
     values = np.zeros((1_024, 1_024), np.uint8)
@@ -206,6 +213,32 @@ def test_many_precincts_are_refused(in_tile: bool):
         bomb[part : part + 4] = length.to_bytes(4, "big")
     content = compressed(uid.JPEG2000Lossless, bytes(bomb), picture=dataset(values))
     assert refused(content, MediaLimitExceeded)["limit"] == "code_blocks"
+
+
+def test_small_precincts_are_refused_only_in_a_large_resolution():
+    values = np.zeros((2_048, 2_048), np.uint8)
+    frame = jpeg_2000(values, no_jp2=True, num_resolutions=3)
+    at = frame.index(b"\xff\x52")
+    style = bytearray(frame[at + 4 : frame.index(b"\xff\x5c")])
+    style[0] |= 1
+
+    def sized(*precincts: int) -> bytes:
+        small = segment(0x52, bytes(style) + bytes(precincts))
+        return frame[:at] + small + frame[frame.index(b"\xff\x5c") :]
+
+    assert jpeg2000.read(sized(0x11, 0xFF, 0xFF), DICOM).pixels
+    bomb = sized(0xFF, 0xFF, 0x11)
+    content = compressed(uid.JPEG2000Lossless, bomb, picture=dataset(values))
+    assert refused(content, MediaLimitExceeded)["limit"] == "code_blocks"
+
+
+def test_many_styles_are_refused():
+    frame = jpeg_2000(no_jp2=True)
+    at = frame.index(b"\xff\x5c")
+    style = frame[frame.index(b"\xff\x52") + 4 : at]
+    styles = b"".join(segment(0x52, style + struct.pack(">H", number)) for number in range(300))
+    content = compressed(uid.JPEG2000Lossless, frame[:at] + styles + frame[at:])
+    assert refused(content, MediaLimitExceeded)["limit"] == "coding_styles"
 
 
 def test_nothing_hides_behind_a_foreign_marker_of_jpeg_2000():

@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -24,6 +25,7 @@ from tests.unit.preprocess.files import (
     image_contract,
     pixels,
     read,
+    save,
     shared_dicoms,
     smooth_jpeg,
 )
@@ -266,3 +268,16 @@ def test_every_real_file_cut_off_is_refused(path: Path, part: float):
     content = path.read_bytes()
     with pytest.raises((UnreadableMedia, UnsupportedMedia)):
         read(content[: 140 + int(part * (len(content) - 150))], image_contract())
+
+
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_jpeg_2000_with_precincts_is_read(size: int):
+    values = np.zeros((2_500, 3_000), np.uint8)
+    values[::100] = 200
+    options: dict[str, Any] = {"codeblock_size": (64, 64), "precinct_size": (size, size)}
+    frame = save(Image.fromarray(values), "JPEG2000", no_jp2=True, **options)
+    picture = dataset(values)
+    picture.PixelData = encapsulate([frame])
+    picture.file_meta.TransferSyntaxUID = uid.JPEG2000Lossless
+    found = dicom_reader.decode(dicom(picture), PreprocessSettings(), lambda: None)
+    np.testing.assert_array_equal(found.values * 255, values)
