@@ -47,7 +47,7 @@ def decode(
         UnsupportedMedia: its sample rate is out of range.
         MediaLimitExceeded: it is too long.
     """
-    seconds = _check_outside(content, media_type, settings.max_audio_seconds)
+    seconds = _check_outside(content, media_type, settings.max_audio_seconds, checkpoint)
     check_limit("seconds", seconds, settings.max_audio_seconds, "max_audio_seconds")
     with _translated(media_type):
         file = soundfile.SoundFile(BytesIO(content))
@@ -70,7 +70,9 @@ def decode(
     return Recording(samples, facts)
 
 
-def _check_outside(content: bytes, media_type: str, max_seconds: float) -> float:
+def _check_outside(
+    content: bytes, media_type: str, max_seconds: float, checkpoint: Callable[[], None]
+) -> float:
     """Check what the decoder would not; seconds where they are known without it, else 0."""
     if media_type == MP3:
         return mp3.check_complete(content, max_seconds)
@@ -78,7 +80,7 @@ def _check_outside(content: bytes, media_type: str, max_seconds: float) -> float
         wav.check_wav(content)
     elif media_type == OGG:
         wav.check_ogg(content)
-        vorbis.check_code_books(content)
+        vorbis.check_code_books(content, checkpoint)
     return 0.0
 
 

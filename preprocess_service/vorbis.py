@@ -4,52 +4,86 @@ A book of eight million entries takes ten bytes to announce, and a header holds 
 """
 
 import zlib
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from preprocess_service.refusals import check_limit, unreadable
 from preprocess_service.sniffing import OGG
 
 _MAX_ENTRIES: Final = 1 << 20
 """Of all code books together. Encoders need some ten thousand."""
+_MAX_SETUP_BYTES: Final = 1 << 20
+"""Encoders write some ten thousand."""
 _SETUP: Final = b"\x05vorbis"
 _SYNC: Final = b"BCV"
 """Starts a code book, at any bit; 16 bits of dimensions and 24 of entries follow."""
 _HEADER_PACKETS: Final = 3
 _MAX_STREAMS: Final = 16
 _PAGE_BYTES: Final = 27
-_IS_FIRST, _IS_LAST = 2, 4
+_IS_CONTINUED, _IS_FIRST = 1, 2
 _REVERSED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def check_code_books(content: bytes) -> None:
+class _Page(NamedTuple):
+    """What counts of a page."""
+
+    version: int
+    flags: int
+    stream: bytes
+    number: int
+    segments: list[bytes]
+
+
+@dataclass
+class _Stream:
+    """What was seen of a stream's headers."""
+
+    packet: bytearray = field(default_factory=bytearray)
+    """That which the next page must continue; empty if there is none."""
+    missing: int = _HEADER_PACKETS
+    next_page: int = 0
+
+
+def check_code_books(content: bytes, checkpoint: Callable[[], None]) -> None:
     """Check the code books of every stream that starts an Ogg file.
 
     Raises:
-        UnreadableMedia: a page of the headers is damaged.
-        MediaLimitExceeded: the books have too many entries.
+        UnreadableMedia: a page of the headers is damaged, or may be read in two ways.
+        MediaLimitExceeded: the books have too many entries, or take too many bytes.
     """
-    packets: dict[bytes, bytearray] = {}
-    missing: dict[bytes, int] = {}
-    for kind, stream, parts in _pages(content):
-        packet = packets.setdefault(stream, bytearray())
-        missing.setdefault(stream, _HEADER_PACKETS)
-        if len(packets) > _MAX_STREAMS:
+    streams: dict[bytes, _Stream] = {}
+    for page in _pages(content):
+        stream = streams.setdefault(page.stream, _Stream())
+        if len(streams) > _MAX_STREAMS:
             raise unreadable(OGG, "it starts with too many streams")
-        for part in parts if missing[stream] else ():
-            packet += part
-            if len(part) < 255 and missing[stream]:  # a full segment is continued by the next
-                _check_packet(bytes(packet))
-                packet.clear()
-                missing[stream] -= 1
-        if kind & _IS_LAST:
-            missing[stream] = 0
-        if not kind & _IS_FIRST and not any(missing.values()):  # first pages come all together
+        if stream.missing:
+            _check_order(page, stream)
+        for part in page.segments if stream.missing else ():
+            stream.packet += part
+            if len(part) < 255 and stream.missing:  # a full segment is continued by the next
+                checkpoint()
+                _check_packet(bytes(stream.packet))
+                stream.packet.clear()
+                stream.missing -= 1
+        first_pages_are_over = not page.flags & _IS_FIRST  # they come all together
+        if first_pages_are_over and not any(stream.missing for stream in streams.values()):
             return
 
 
-def _pages(content: bytes) -> Iterator[tuple[int, bytes, list[bytes]]]:
-    """Flags of a page, the number of its stream, and its segments."""
+def _check_order(page: _Page, stream: _Stream) -> None:
+    """Refuse what a decoder drops or joins by rules of its own, so that it would see other packets.
+
+    The end of a stream is none of it: decoders read on.
+    """
+    is_lost = bool(stream.packet) and page.number != stream.next_page
+    is_continued = bool(page.flags & _IS_CONTINUED)
+    if page.version or is_lost or is_continued != bool(stream.packet):
+        raise unreadable(OGG, "a page of its header is out of place")
+    stream.next_page = page.number + 1
+
+
+def _pages(content: bytes) -> Iterator[_Page]:
     offset = 0
     while offset < len(content):
         table = offset + _PAGE_BYTES
@@ -62,7 +96,8 @@ def _pages(content: bytes) -> Iterator[tuple[int, bytes, list[bytes]]]:
         for length in lengths:
             segments.append(content[at : at + length])
             at += length
-        yield page[5], page[14:18], segments
+        number = int.from_bytes(page[18:22], "little")
+        yield _Page(page[4], page[5], page[14:18], number, segments)
         offset = at
 
 
@@ -77,6 +112,7 @@ def _check_packet(packet: bytes) -> None:
     start = packet.find(_SETUP)
     if start < 0:
         return
+    check_limit("bytes of code books", len(packet) - start, _MAX_SETUP_BYTES, "code_book_bytes")
     bits, entries = int.from_bytes(packet[start:], "little"), 0
     for shift in range(8):
         shifted = (bits >> shift).to_bytes(len(packet) - start, "little")

@@ -16,6 +16,9 @@ def refused(content: bytes, kind: type[PellucidError] = UnreadableMedia) -> dict
     return caught.value.metadata
 
 
+CONTINUED, FIRST, LAST = 1, 2, 4
+
+
 def flac_without_length(seconds: int, rate: int) -> bytes:
     """A FLAC whose header leaves the number of samples open, as streams do."""
     content = bytearray(sound(np.zeros(seconds * rate, np.int16), "FLAC", rate=rate))
@@ -38,17 +41,22 @@ def test_a_recording_is_counted_whatever_its_header_says(kind: str):
         read(content, sound_contract(), max_audio_samples=16_000)
 
 
+def page(packet: bytes, number: int, flags: int = 0, *, version: int = 0, stream: int = 1) -> bytes:
+    """A page of one packet, which the next page must continue if it has full segments alone."""
+    segments = bytes([255] * (len(packet) // 255) + [len(packet) % 255])
+    segments = segments.removesuffix(b"\0") if packet else segments
+    head = b"OggS" + bytes([version, flags]) + bytes(8) + struct.pack("<II", stream, number)
+    body = bytes([len(segments)]) + segments + packet
+    return head + vorbis._checksum(head + bytes(4) + body) + body
+
+
 def ogg(*packets: bytes, stream: int = 1) -> bytes:
     """An Ogg file of one packet a page."""
-    pages = []
-    for index, packet in enumerate(packets):
-        flags = 2 * (index == 0) + 4 * (index == len(packets) - 1)
-        segments = bytes([255] * (len(packet) // 255) + [len(packet) % 255])
-        head = b"OggS\0" + bytes([flags]) + bytes(8) + struct.pack("<II", stream, index)
-        body = bytes([len(segments)]) + segments + packet
-        blank = head + bytes(4) + body
-        pages.append(head + vorbis._checksum(blank) + body)
-    return b"".join(pages)
+    last = len(packets) - 1
+    return b"".join(
+        page(packet, index, FIRST * (index == 0) + LAST * (index == last), stream=stream)
+        for index, packet in enumerate(packets)
+    )
 
 
 def code_books(count: int, entries: int) -> bytes:
@@ -80,6 +88,56 @@ def test_vast_code_books_are_refused(count: int):
 def test_a_stream_that_ends_at_once_hides_no_code_books():
     books = ogg(VORBIS, COMMENT, code_books(9, (1 << 23) - 1), b"\0", stream=2)
     refused(ogg(VORBIS) + books, MediaLimitExceeded)
+
+
+def test_a_first_page_that_is_marked_as_the_last_hides_no_code_books():
+    books = page(code_books(9, (1 << 23) - 1), 2) + page(b"\0", 3, LAST)
+    content = page(VORBIS, 0, FIRST | LAST) + page(COMMENT, 1, LAST) + books
+    assert refused(content, MediaLimitExceeded)["limit"] == "code_book_entries"
+
+
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        page(b"junk", 1, CONTINUED),
+        page(b"junk", 1, version=1),
+        page(bytes(255), 1) + page(b"junk", 2),
+        page(bytes(255), 1) + page(b"junk", 3, CONTINUED),
+    ],
+    ids=["continues nothing", "other version", "not continued", "page lost"],
+)
+def test_a_page_that_decoders_drop_hides_no_code_books(dropped: bytes):
+    books = page(code_books(9, (1 << 23) - 1), 5) + page(b"\0", 6, LAST)
+    content = page(VORBIS, 0, FIRST) + dropped + page(COMMENT, 4) + books
+    assert refused(content)["why"] == "a page of its header is out of place"
+
+
+def test_a_stream_that_ends_before_its_code_books_is_unreadable():
+    refused(ogg(VORBIS, COMMENT))
+    refused(ogg(VORBIS))
+
+
+def test_vast_setups_are_refused_before_they_are_searched():
+    setup = b"\x05vorbis" + b"BCV" * 700_000
+    at = range(0, len(setup), 255 * 255)
+    pages = [
+        page(setup[start : start + 255 * 255], index + 2, CONTINUED * (index > 0))
+        for index, start in enumerate(at)
+    ]
+    content = page(VORBIS, 0, FIRST) + page(COMMENT, 1) + b"".join(pages)
+    metadata = refused(content + page(b"\0", 99, LAST), MediaLimitExceeded)
+    assert (metadata["limit"], metadata["actual"]) == ("code_book_bytes", str(len(setup)))
+
+
+def test_the_headers_of_a_stream_may_share_and_span_pages():
+    whole = sound(np.zeros(4_000), "OGG")
+    pages = list(vorbis._pages(whole))
+    assert len(pages[1].segments) > 10  # the comment and the code books
+    vorbis.check_code_books(whole, lambda: None)
+    comment = COMMENT[:-1] + bytes(255 * 9) + b"\1"
+    content = page(VORBIS, 0, FIRST) + page(comment[:255], 1) + page(comment[255:], 2, CONTINUED)
+    vast = page(code_books(9, (1 << 23) - 1), 3) + page(b"\0", 4, LAST)
+    refused(content + vast, MediaLimitExceeded)
 
 
 def test_an_ogg_of_many_streams_is_unreadable():
