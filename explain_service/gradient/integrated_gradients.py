@@ -26,7 +26,7 @@ Doubles = npt.NDArray[np.float64]
 def explain(
     parameters: IntegratedGradients, question: Question, model: GradientModel, tick: Tick
 ) -> list[Attribution]:
-    """One map for each target; all targets share the evaluations of the path."""
+    """One map for each target; all targets share the points of the path."""
     card = question.model.card
     x = question.input
     baseline = np.broadcast_to(question.baseline, (1, *x.shape))[0]
@@ -64,7 +64,7 @@ def integrated_gradients(
         model: the copy.
         x: of the model's input shape.
         baseline: of the same shape.
-        scores: what is explained; they share all evaluations.
+        scores: what is explained; they share the points of the path.
         rises: `(T,)`, score of `x` minus score of the baseline.
         steps: points of the quadrature, at least 1.
         channel_axis: axis of `x` that is summed away.

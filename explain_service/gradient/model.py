@@ -35,10 +35,7 @@ class GradientModel(Protocol):
         ...
 
     def gradients(self, inputs: FloatArray, scores: Sequence[Score]) -> FloatArray:
-        """Gradients `(T, N, *shape)` of T scores at inputs `(N, *shape)`; N is at most `chunk`.
-
-        The scores share one evaluation of the inputs.
-        """
+        """Gradients `(T, N, *shape)` of T scores at inputs `(N, *shape)`; N is at most `chunk`."""
         ...
 
     def layer_cam(self, inputs: FloatArray, layer: str, score: Score) -> FloatArray:

@@ -1,15 +1,15 @@
-"""A copy in torch; captum attributes to its layers.
+"""A copy in torch; captum attributes to its inputs and layers.
 
 Importing this module imports torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 import torch
-from captum.attr import LayerGradCam
+from captum.attr import LayerGradCam, Saliency
 from torch import Tensor, nn
 
 from explain_service.gradient.model import Head, Score
@@ -64,35 +64,27 @@ class TorchCopy:
             return _array(torch.cat(parts))
 
     def gradients(self, inputs: FloatArray, scores: Sequence[Score]) -> FloatArray:
-        """See `GradientModel`."""
+        """See `GradientModel`; these are captum's `Saliency`, signed."""
         with self._lock, torch.enable_grad():
             tensor = _tensor(inputs).requires_grad_()
-            logits = self._module(tensor)
-            sums = [_apply(Head.of(self._card, score), logits).sum() for score in scores]
-            return np.stack(
-                [
-                    _array(
-                        torch.autograd.grad(total, tensor, retain_graph=total is not sums[-1])[0]
-                    )
-                    for total in sums
-                ]
-            )
+            methods = [Saliency(self._forward(score)) for score in scores]
+            return np.stack([_array(each.attribute(tensor, abs=False)) for each in methods])
 
     def layer_cam(self, inputs: FloatArray, layer: str, score: Score) -> FloatArray:
         """See `GradientModel`; this is captum's `LayerGradCam`."""
-        head = Head.of(self._card, score)
-
-        def forward(tensor: Tensor) -> Tensor:
-            return _apply(head, self._module(tensor))
-
         with self._lock, torch.enable_grad():
             # The weights ask for no gradients, so the input has to.
             tensor = _tensor(inputs).requires_grad_()
-            method = LayerGradCam(forward, self._modules[layer])
+            method = LayerGradCam(self._forward(score), self._modules[layer])
             cam = method.attribute(tensor, relu_attributions=False)
         if cam.ndim != 4:
             raise ValueError(f"the output of layer {layer!r} has no rows and columns")
         return _array(cam[0, 0])
+
+    def _forward(self, score: Score) -> Callable[[Tensor], Tensor]:
+        """From inputs `(N, *shape)` to one score of each, `(N,)`, as captum wants it."""
+        head = Head.of(self._card, score)
+        return lambda tensor: _apply(head, self._module(tensor))
 
 
 def _apply(head: Head, logits: Tensor) -> Tensor:
