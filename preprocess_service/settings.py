@@ -11,11 +11,9 @@ class PreprocessSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="PREPROCESS_")
 
-    max_message_bytes: int = Field(default=128 << 20, ge=1 << 20)
-    """Largest gRPC message; above `max_content_bytes` and `max_tensor_bytes`, so that ours is the
-    limit that a caller meets."""
     max_content_bytes: int = Field(default=32 << 20, ge=1)
-    """Bytes of a file."""
+    """Bytes of a file; like `max_tensor_bytes` below `max_message_bytes`, so that ours is the limit
+    that a caller meets."""
     max_pixels: int = Field(default=1 << 26, ge=1)
     """Width times height of a picture, read from its header before it is decoded."""
     max_audio_seconds: float = Field(default=300.0, gt=0)

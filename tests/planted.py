@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pellucid.cards import Card
-from tests.models import SOUND
+from tests.models import IMAGE, SOUND
 
 BUILDERS = {
     "torch_patch": ("torch", "tests.planted"),
@@ -59,15 +59,6 @@ def keras_tone() -> keras.Model:
 def card(builder: str) -> Card:
     """The card of one of the networks, named like its builder."""
     framework, sound = BUILDERS[builder][0], builder == "keras_tone"
-    picture = {
-        "kind": "image",
-        "height": 32,
-        "width": 32,
-        "channels": 1,
-        "layout": "CHW",
-        "mean": [0.0],
-        "std": [1.0],
-    }
     facts: dict[str, Any] = {
         "name": builder,
         "version": "1",
@@ -76,7 +67,7 @@ def card(builder: str) -> Card:
         "modality": "speech" if sound else "photo",
         "labels": ["plain", "planted"],
         "output": {"activation": "softmax"},
-        "preprocess": SOUND if sound else picture,
+        "preprocess": SOUND if sound else IMAGE,
         "architecture": {
             "framework": framework,
             "builder": builder,
