@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from explain_service.parameters import Parameters
 from explain_service.tick import Tick
-from pellucid.cards import Card, Layout
+from pellucid.cards import Card
+from pellucid.contracts import Layout
 from pellucid.scores import label_logits, probabilities
 from pellucid.serving.triton import ServedModel
 from pellucid.tensors import FloatArray

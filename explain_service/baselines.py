@@ -6,7 +6,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from pellucid.api.explain.v1 import methods_pb2
-from pellucid.cards import AudioContract, Card, Layout
+from pellucid.cards import Card
+from pellucid.contracts import Layout, LogMelContract
 from pellucid.errors import InvalidArgument
 from pellucid.tensors import FloatArray
 
@@ -22,7 +23,7 @@ def resolve_baseline(card: Card, wanted: Baseline, field: str) -> Baseline:
     Raises:
         InvalidArgument: there is no such baseline, or not for this kind of input.
     """
-    sound = isinstance(card.preprocess, AudioContract)
+    sound = isinstance(card.preprocess, LogMelContract)
     if wanted == methods_pb2.BASELINE_UNSPECIFIED:
         return methods_pb2.BASELINE_SILENCE if sound else methods_pb2.BASELINE_MEAN
     own = methods_pb2.BASELINE_SILENCE if sound else methods_pb2.BASELINE_BLACK
@@ -64,7 +65,7 @@ def _levels(card: Card, wanted: Baseline, image: FloatArray, channel: int) -> Fl
     if wanted == methods_pb2.BASELINE_MEAN:
         axes = tuple(axis for axis in range(3) if axis != channel)
         levels = image.mean(axis=axes, dtype=np.float64)
-    elif isinstance(contract, AudioContract):
+    elif isinstance(contract, LogMelContract):
         levels = np.array([(contract.floor_db - contract.mean) / contract.std])
     else:
         levels = -np.array(contract.mean) / np.array(contract.std)

@@ -9,7 +9,8 @@ from skimage.segmentation import quickshift, slic
 from explain_service.parameters import Parameters, parameter
 from explain_service.randomness import random_state
 from pellucid.api.explain.v1 import methods_pb2
-from pellucid.cards import AudioContract, Card, Layout
+from pellucid.cards import Card
+from pellucid.contracts import LogMelContract
 from pellucid.errors import InvalidArgument
 from pellucid.tensors import FloatArray
 
@@ -64,11 +65,11 @@ def decode_segmentation(card: Card, message: methods_pb2.Segmentation, field: st
     Raises:
         InvalidArgument: a value is out of range.
     """
-    sound = isinstance(card.preprocess, AudioContract)
+    sound = isinstance(card.preprocess, LogMelContract)
     name = message.WhichOneof("segmentation") or ("grid" if sound else "slic")
     chosen = SEGMENTATIONS[name].decode(getattr(message, name), f"{field}.{name}")
     if isinstance(chosen, Slic) and chosen.compactness is None:
-        default = 10.0 if _channels(card) == 3 else 0.1
+        default = 10.0 if card.preprocess.planes == 3 else 0.1
         return chosen.model_copy(update={"compactness": default})
     return chosen
 
@@ -103,7 +104,7 @@ def segment(card: Card, parameters: Parameters, image: FloatArray, seed: int) ->
     Raises:
         InvalidArgument: far too many segments came out.
     """
-    picture = display_range(card, image)
+    picture = card.preprocess.displayed(image)
     found: Any
     match parameters:
         case Slic():
@@ -129,16 +130,6 @@ def segment(card: Card, parameters: Parameters, image: FloatArray, seed: int) ->
     return _numbered(found, parameters)
 
 
-def display_range(card: Card, image: FloatArray) -> npt.NDArray[np.float64]:
-    """The input as people see it: `(H, W, C)`, from 0 (black, silence) to 1."""
-    contract = card.preprocess
-    last = np.moveaxis(image, 0, -1) if contract.layout is Layout.CHW else image
-    values = last.astype(np.float64) * np.asarray(contract.std) + np.asarray(contract.mean)
-    if isinstance(contract, AudioContract):
-        values = (values - contract.floor_db) / (contract.ceiling_db - contract.floor_db)
-    return np.ascontiguousarray(values.clip(0, 1))
-
-
 def _grid(parameters: Grid, height: int, width: int) -> npt.NDArray[np.int64]:
     rows = np.arange(height) * parameters.rows // height
     columns = np.arange(width) * parameters.columns // width
@@ -155,7 +146,3 @@ def _numbered(found: npt.NDArray[Any], parameters: Parameters) -> SegmentMap:
             segments=str(len(labels)),
         )
     return numbers.reshape(found.shape).astype(np.uint16)
-
-
-def _channels(card: Card) -> int:
-    return 1 if isinstance(card.preprocess, AudioContract) else card.preprocess.channels

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from gateway.methods import MAX_METHODS, METHOD_NAMES
 from gateway.peers import RESERVE_S, ExplainPeer, PreprocessPeer
 from gateway.settings import GatewaySettings
-from pellucid import contracts
 from pellucid.api.explain.v1 import explain_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.api.preprocess.v1 import preprocess_pb2
-from pellucid.cards import Card, ImageContract
+from pellucid.cards import Card
+from pellucid.contracts import ImageContract
 from pellucid.errors import BackendUnavailable, DeadlineTooShort
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.triton import ServedModel, TritonModels
@@ -86,12 +86,12 @@ def _model(
         version=served.version,
         title=card.title,
         description=card.description,
-        modality=card.modality.value,
+        modality=card.modality,
         state=gateway_pb2.MODEL_STATE_READY,
         labels=[_label(card, name) for name in card.labels],
         activation=card.output.activation.value,
         media_types=_media_types(card, limits),
-        contract=contracts.encode(card.preprocess),
+        contract=card.preprocess.to_message(),
         methods=known.methods if known else _unavailable(why_not),
         grad_cam_layers=card.architecture.grad_cam_layers if card.architecture else (),
         weights_digest=served.weights_digest,

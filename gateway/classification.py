@@ -11,7 +11,6 @@ import numpy as np
 
 from gateway import metrics
 from gateway.peers import RESERVE_S, PreprocessPeer
-from pellucid import contracts
 from pellucid.api.common.v1 import contract_pb2, media_pb2
 from pellucid.api.preprocess.v1 import preprocess_pb2
 from pellucid.errors import (
@@ -83,7 +82,7 @@ class Classification:
         ahead = expected and asyncio.create_task(read(contract=expected))
         try:
             model = await self.model(name)
-            contract = contracts.encode(model.card.preprocess)
+            contract = model.card.preprocess.to_message()
             if ahead and contract == expected:
                 return await self._infer(model, await ahead, deadline)
         finally:
@@ -129,7 +128,7 @@ class Classification:
 
         Raises as `classify` does.
         """
-        contract = contracts.encode(model.card.preprocess)
+        contract = model.card.preprocess.to_message()
         name = model.card.name
         read = await self._read(name, content, contract=contract, deadline=deadline, displayed=True)
         return await self._infer(model, read, deadline)

@@ -40,7 +40,7 @@ def encode_explained(
     window: int,
     targets: Sequence[int],
     space: methods_pb2.ScoreSpace.ValueType,
-) -> gateway_pb2.Explained:
+) -> gateway_pb2.ExplainedInput:
     """The prediction, and which window and labels are explained on which scale."""
     shown = media_pb2.Window()
     shown.CopyFrom(classified.windows[window])
@@ -56,7 +56,7 @@ def encode_explained(
         )
         for index in targets
     ]
-    return gateway_pb2.Explained(
+    return gateway_pb2.ExplainedInput(
         prediction=encode_prediction(classified),
         window_index=window,
         window=shown,

@@ -7,7 +7,9 @@ PellucidError
 │   ├── UnsupportedMedia     UNSUPPORTED_MEDIA       intact, but of a kind that is not read
 │   └── MediaLimitExceeded   MEDIA_LIMIT_EXCEEDED    larger than the server reads
 ├── UnknownModel             UNKNOWN_MODEL
-├── ModelNotReady            MODEL_NOT_READY         it is loading, or failed to
+├── ModelNotReady            MODEL_NOT_READY         it is loading: come back soon
+├── ModelBroken              MODEL_BROKEN            its card or graph is wrong: its owner's to fix
+├── ModelChanged             MODEL_CHANGED           it was reloaded meanwhile: ask again
 ├── MethodUnavailable        METHOD_UNAVAILABLE      this model cannot be explained that way
 ├── QueueFull                QUEUE_FULL              come back later
 ├── BackendUnavailable       BACKEND_UNAVAILABLE     a service behind this one does not answer
@@ -88,6 +90,18 @@ class ModelNotReady(PellucidError):
     """The model exists, but does not answer now."""
 
     reason = "MODEL_NOT_READY"
+
+
+class ModelBroken(PellucidError):
+    """The model failed to load, its card cannot be read, or its answers are not as the card says."""
+
+    reason = "MODEL_BROKEN"
+
+
+class ModelChanged(PellucidError):
+    """Another version of the model, or other weights, answered than the request began with."""
+
+    reason = "MODEL_CHANGED"
 
 
 class MethodUnavailable(PellucidError):

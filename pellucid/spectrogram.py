@@ -6,12 +6,12 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.cards import AudioContract
+from pellucid.contracts import LogMelContract
 
 _LEAST_POWER = 1e-10
 
 
-def mel_decibels(samples: NDArray[np.floating], contract: AudioContract) -> NDArray[np.float32]:
+def mel_decibels(samples: NDArray[np.floating], contract: LogMelContract) -> NDArray[np.float32]:
     """Mel power of a sound in decibels relative to full scale, not yet clipped.
 
     Args:
@@ -39,13 +39,13 @@ def mel_decibels(samples: NDArray[np.floating], contract: AudioContract) -> NDAr
     return decibels
 
 
-def normalise(decibels: NDArray[np.float32], contract: AudioContract) -> NDArray[np.float32]:
+def normalise(decibels: NDArray[np.float32], contract: LogMelContract) -> NDArray[np.float32]:
     """Clip decibels to the contract's range and scale them to the model's input."""
     clipped = np.clip(decibels, contract.floor_db, contract.ceiling_db)
     return ((clipped - contract.mean) / contract.std).astype(np.float32)
 
 
-def log_mel(samples: NDArray[np.floating], contract: AudioContract) -> NDArray[np.float32]:
+def log_mel(samples: NDArray[np.floating], contract: LogMelContract) -> NDArray[np.float32]:
     """Turn a window of sound into what the model sees, without its batch and channel axes.
 
     Args:
@@ -64,7 +64,7 @@ def log_mel(samples: NDArray[np.floating], contract: AudioContract) -> NDArray[n
 
 
 @lru_cache(maxsize=8)
-def _filters(contract: AudioContract) -> NDArray[np.float32]:
+def _filters(contract: LogMelContract) -> NDArray[np.float32]:
     """Mel filters `(n_mels, bins)`; they take librosa five times as long as the spectrum."""
     filters: NDArray[np.float32] = librosa.filters.mel(
         sr=contract.sample_rate_hz,

@@ -3,7 +3,7 @@
 from math import prod
 from typing import Final
 
-from pellucid.cards import AudioContract, ImageContract
+from pellucid.contracts import ImageContract, LogMelContract
 from preprocess_service.refusals import check_limit
 from preprocess_service.settings import PreprocessSettings
 
@@ -16,7 +16,7 @@ _WINDOW_BYTES: Final = 2048
 
 def check_size(
     windows: int,
-    contract: ImageContract | AudioContract,
+    contract: ImageContract | LogMelContract,
     settings: PreprocessSettings,
     *,
     displayed: bool,
@@ -35,7 +35,7 @@ def check_size(
     check_limit("bytes of answer", answer, settings.max_message_bytes, "max_message_bytes")
 
 
-def _window_bytes(contract: ImageContract | AudioContract, displayed: bool) -> int:
+def _window_bytes(contract: ImageContract | LogMelContract, displayed: bool) -> int:
     """The most that a window takes as a message: its tensor, its picture and its axes."""
     cells = prod(contract.shape)
     if isinstance(contract, ImageContract):

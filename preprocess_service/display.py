@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-from pellucid.cards import AudioContract
+from pellucid.contracts import LogMelContract
 from pellucid.tensors import FloatArray
 
 
@@ -17,7 +17,7 @@ def picture_png(values: FloatArray) -> bytes:
     return _png(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
 
 
-def spectrogram_png(cells: FloatArray, contract: AudioContract) -> bytes:
+def spectrogram_png(cells: FloatArray, contract: LogMelContract) -> bytes:
     """PNG of a normalised spectrogram (n_mels, frames), in magma; low bands are at the bottom."""
     low = (contract.floor_db - contract.mean) / contract.std
     high = (contract.ceiling_db - contract.mean) / contract.std

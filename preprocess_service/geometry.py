@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from pellucid.cards import ImageContract
+from pellucid.contracts import ImageContract
 from pellucid.tensors import Array, FloatArray
 from preprocess_service.media import Affine, Picture
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pellucid import tensors
-from pellucid.cards import AudioContract, ImageContract, Layout
+from pellucid.contracts import ImageContract, Layout, LogMelContract
 from pellucid.tensors import FloatArray
 from preprocess_service import answers, audio, dicom, display, geometry, images, sniffing, windows
 from preprocess_service.media import Picture, Preprocessed, Window
@@ -15,7 +15,7 @@ from preprocess_service.settings import PreprocessSettings
 
 def preprocess(
     content: bytes,
-    contract: ImageContract | AudioContract,
+    contract: ImageContract | LogMelContract,
     settings: PreprocessSettings,
     checkpoint: Callable[[], None],
     *,

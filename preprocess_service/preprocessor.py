@@ -9,7 +9,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Self
 
-from pellucid.cards import AudioContract, ImageContract
+from pellucid.contracts import ImageContract, LogMelContract
 from pellucid.errors import DeadlineTooShort, PellucidError, QueueFull
 from pellucid.serving.deadline import Deadline
 from preprocess_service import metrics, pipeline
@@ -51,7 +51,7 @@ class Preprocessor:
     async def preprocess(
         self,
         content: bytes,
-        contract: ImageContract | AudioContract,
+        contract: ImageContract | LogMelContract,
         deadline: Deadline,
         *,
         displayed: bool,

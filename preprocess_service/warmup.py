@@ -15,7 +15,7 @@ from PIL import Image
 from pydicom import config, uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from pellucid.cards import AudioContract, ImageContract, Layout
+from pellucid.contracts import ImageContract, Layout, LogMelContract
 from preprocess_service import pipeline, sniffing
 from preprocess_service.settings import PreprocessSettings
 
@@ -26,7 +26,7 @@ _MAPPED_BYTES: Final = 1 << 20
 _IMAGE: Final = ImageContract(
     kind="image", height=32, width=32, channels=1, layout=Layout.CHW, mean=(0.0,), std=(1.0,)
 )
-_SOUND: Final = AudioContract(
+_SOUND: Final = LogMelContract(
     kind="log_mel",
     sample_rate_hz=16_000,
     window_seconds=0.25,

@@ -6,7 +6,7 @@ import librosa
 import numpy as np
 
 from pellucid import tensors
-from pellucid.cards import AudioContract, Layout
+from pellucid.contracts import Layout, LogMelContract
 from pellucid.spectrogram import log_mel
 from pellucid.tensors import FloatArray
 from preprocess_service import answers, display
@@ -16,7 +16,7 @@ from preprocess_service.settings import PreprocessSettings
 
 def cut(
     recording: Recording,
-    contract: AudioContract,
+    contract: LogMelContract,
     settings: PreprocessSettings,
     checkpoint: Callable[[], None],
     *,
@@ -47,12 +47,12 @@ def cut(
     return tuple(windows)
 
 
-def window_starts(samples: int, contract: AudioContract) -> list[int]:
+def window_starts(samples: int, contract: LogMelContract) -> list[int]:
     """First samples of the windows of a recording of so many samples, ascending."""
     return [*_hops(samples, contract), max(0, samples - contract.window_samples)]
 
 
-def _hops(samples: int, contract: AudioContract) -> range:
+def _hops(samples: int, contract: LogMelContract) -> range:
     """Starts of all windows but the last."""
     hop = max(1, round(contract.hop_seconds * contract.sample_rate_hz))
     return range(0, max(0, samples - contract.window_samples), hop)
@@ -68,7 +68,7 @@ def _resample(recording: Recording, rate_hz: int) -> FloatArray:
     return np.asarray(resampled, dtype=np.float32)
 
 
-def _pad(samples: FloatArray, contract: AudioContract) -> FloatArray:
+def _pad(samples: FloatArray, contract: LogMelContract) -> FloatArray:
     missing = contract.window_samples - len(samples)
     if missing <= 0:
         return samples
@@ -81,7 +81,7 @@ def _window(
     samples: FloatArray,
     start: int,
     hertz: tuple[float, ...],
-    contract: AudioContract,
+    contract: LogMelContract,
     displayed: bool,
 ) -> Window:
     part = _pad(samples[start : start + contract.window_samples], contract)

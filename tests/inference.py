@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import np_to_triton_dtype
 
-from pellucid.cards import Layout
+from pellucid.contracts import Layout
 from tests.models import Floats
 
 

@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from pellucid.architectures import build
 from pellucid.architectures.weights import load_torch
-from pellucid.cards import Card, ImageContract
+from pellucid.cards import Card
+from pellucid.contracts import ImageContract
 from training.evaluation import best_threshold, evaluate
 from training.pneumonia_data import Radiographs, augment, load_radiographs, normalise
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
-from pellucid.cards import ImageContract
+from pellucid.contracts import ImageContract
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from pellucid.architectures import build
 from pellucid.architectures.weights import load_arrays, load_keras, save_arrays
-from pellucid.cards import AudioContract, Card
+from pellucid.cards import Card
+from pellucid.contracts import LogMelContract
 from pellucid.spectrogram import normalise
 from training.evaluation import best_threshold, evaluate, recall_by_group
 from training.speech_data import Clips, Floats, Odds, augment, draw_batch, load_clips
@@ -148,7 +149,7 @@ def _one_epoch(
     run: Run,
     clips: Clips,
     targets: Floats,
-    contract: AudioContract,
+    contract: LogMelContract,
     recipe: Recipe,
     rng: np.random.Generator,
 ) -> float:
@@ -163,7 +164,7 @@ def _one_epoch(
     return float(np.mean(losses))
 
 
-def predict(model: keras.Model, decibels: Floats, contract: AudioContract) -> NDArray[np.float64]:
+def predict(model: keras.Model, decibels: Floats, contract: LogMelContract) -> NDArray[np.float64]:
     """Probability that clips are fake.
 
     Args:
@@ -187,9 +188,9 @@ def network(card: Card, frames: int) -> keras.Model:
     return build(card.architecture.model_copy(update={"arguments": arguments}))
 
 
-def audio_contract(card: Card) -> AudioContract:
+def audio_contract(card: Card) -> LogMelContract:
     """The spectrogram that a speech card describes."""
-    if not isinstance(card.preprocess, AudioContract):
+    if not isinstance(card.preprocess, LogMelContract):
         raise ValueError(f"the card of {card.name} describes no spectrogram")
     return card.preprocess
 

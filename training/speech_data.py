@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from pellucid.cards import AudioContract
+from pellucid.contracts import LogMelContract
 from pellucid.spectrogram import mel_decibels, normalise
 
 Floats = NDArray[np.float32]
@@ -37,7 +37,7 @@ class Clips:
     """Row of the human clip that a clip was resynthesised from, or -1, shape `(N,)`."""
 
 
-def load_clips(data: Path, column: str, split: str, contract: AudioContract) -> Clips:
+def load_clips(data: Path, column: str, split: str, contract: LogMelContract) -> Clips:
     """Read the clips for which the manifest's `column` says `split`.
 
     Args:
@@ -71,7 +71,7 @@ def load_clips(data: Path, column: str, split: str, contract: AudioContract) -> 
     )
 
 
-def _read(path: Path, contract: AudioContract) -> Floats:
+def _read(path: Path, contract: LogMelContract) -> Floats:
     samples, rate = soundfile.read(path, dtype="float32")
     if rate != contract.sample_rate_hz or samples.shape != (contract.window_samples,):
         raise ValueError(f"{path}: {rate} Hz, shape {samples.shape}, not what the card says")
@@ -111,7 +111,7 @@ def draw_batch(clips: Clips, odds: Odds, size: int, rng: Generator) -> NDArray[n
     return np.concatenate([fake, np.where(twins >= 0, twins, real)])
 
 
-def augment(decibels: Floats, contract: AudioContract, frames: int, rng: Generator) -> Floats:
+def augment(decibels: Floats, contract: LogMelContract, frames: int, rng: Generator) -> Floats:
     """Vary spectrograms as microphones, rooms and codecs do, and turn them into model inputs.
 
     Args:

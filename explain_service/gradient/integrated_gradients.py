@@ -12,7 +12,7 @@ from explain_service.attribution import Attribution, Question
 from explain_service.gradient.model import GradientModel, Score
 from explain_service.methods import IntegratedGradients
 from explain_service.tick import Tick
-from pellucid.cards import Layout
+from pellucid.contracts import Layout
 from pellucid.tensors import FloatArray
 
 ENDS: Final = 2

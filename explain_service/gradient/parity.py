@@ -6,9 +6,8 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from explain_service.attribution import plane_of
 from pellucid.api.explain.v1 import explain_pb2
-from pellucid.cards import AudioContract, Card, Layout
+from pellucid.cards import Card
 from pellucid.scores import probabilities
 from pellucid.tensors import FloatArray
 
@@ -23,18 +22,15 @@ def probes(card: Card) -> FloatArray:
 
     Black, mid-grey, a ramp, two of noise, and three of smooth blobs. For sound, black is silence.
     """
-    contract = card.preprocess
-    height, width = plane_of(card)
-    low, high = _range(card)
-    channels = len(low)
+    height, width = card.preprocess.plane
+    channels = card.preprocess.planes
     rng = np.random.default_rng(_SEED)
     ramp = np.linspace(0, 1, height * width).reshape(1, height, width)
     patterns: list[Doubles] = [np.zeros_like(ramp), np.full_like(ramp, 0.5), ramp]
     patterns += [rng.random((channels, height, width)) for _ in range(2)]
     patterns += [_blobs(rng, height, width) for _ in range(3)]
     unit = np.stack([np.broadcast_to(one, (channels, height, width)) for one in patterns])
-    values = (low + unit * (high - low)).astype(np.float32)
-    return values if contract.layout is Layout.CHW else values.transpose(0, 2, 3, 1).copy()
+    return card.preprocess.undisplayed(np.moveaxis(unit, 1, -1))
 
 
 def compare(
@@ -57,17 +53,6 @@ def compare(
         probes=len(inputs),
         passed=largest <= tolerance,
     )
-
-
-def _range(card: Card) -> tuple[Doubles, Doubles]:
-    """Values of black and white, or of silence and the loudest sound; each `(C, 1, 1)`."""
-    contract = card.preprocess
-    edges = (0.0, 1.0)
-    if isinstance(contract, AudioContract):
-        edges = (contract.floor_db, contract.ceiling_db)
-    mean, std = np.atleast_1d(contract.mean), np.atleast_1d(contract.std)
-    low, high = (((edge - mean) / std).reshape(-1, 1, 1) for edge in edges)
-    return low, high
 
 
 def _blobs(rng: np.random.Generator, height: int, width: int) -> Doubles:

@@ -104,7 +104,7 @@ def _facts(message: media_pb2.MediaFacts) -> predictions.ImageFacts | prediction
             return None
 
 
-def _explained(message: gateway_pb2.Explained) -> results.Explained:
+def _explained(message: gateway_pb2.ExplainedInput) -> results.Explained:
     window = message.window
     affine = window.to_original
     axes = None

@@ -6,14 +6,8 @@ from typing import Any, Literal
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from pellucid.cards import (
-    CARD_PARAMETER,
-    DIGEST_PARAMETER,
-    MASKED_SUFFIX,
-    ROLE_PARAMETER,
-    Card,
-    Layout,
-)
+from pellucid.cards import CARD_PARAMETER, DIGEST_PARAMETER, MASKED_SUFFIX, ROLE_PARAMETER, Card
+from pellucid.contracts import Layout
 
 MASKS_PARAMETER = "pellucid_masks"
 """Triton parameter of a masked model: the name of its classifier."""

@@ -7,7 +7,7 @@ one byte a segment on the wire instead of one image.
 import onnx
 from onnx import TensorProto, compose, helper
 
-from pellucid.cards import Layout
+from pellucid.contracts import Layout
 from pellucid.export.errors import ExportError
 from pellucid.export.graphs import rename_value
 

@@ -4,7 +4,7 @@ import pytest
 
 from pellucid import contracts
 from pellucid.api.common.v1 import contract_pb2
-from pellucid.cards import Layout
+from pellucid.contracts import Layout
 from pellucid.errors import InvalidArgument
 from tests.unit.preprocess.files import image_contract, sound_contract
 
@@ -20,16 +20,16 @@ from tests.unit.preprocess.files import image_contract, sound_contract
     ],
 )
 def test_a_contract_comes_back_as_it_went(contract: Any):
-    assert contracts.decode(contracts.encode(contract)) == contract
+    assert contracts.decode(contract.to_message()) == contract
 
 
 def test_fit_and_padding_have_defaults():
-    message = contracts.encode(image_contract(fit="pad"))
+    message = image_contract(fit="pad").to_message()
     message.image.fit = contract_pb2.FIT_UNSPECIFIED
     decoded = contracts.decode(message)
     assert decoded.kind == "image"
     assert decoded.fit == "stretch"
-    message = contracts.encode(sound_contract(pad="repeat"))
+    message = sound_contract(pad="repeat").to_message()
     message.log_mel.padding = contract_pb2.PADDING_UNSPECIFIED
     sound = contracts.decode(message)
     assert sound.kind == "log_mel"
@@ -64,7 +64,7 @@ def test_an_empty_contract_is_refused():
     ],
 )
 def test_a_wrong_field_of_an_image_contract_is_named(field: str, value: Any):
-    message = contracts.encode(image_contract())
+    message = image_contract().to_message()
     name = field.partition("[")[0]
     if isinstance(value, list):
         message.image.ClearField(name)  # type: ignore[arg-type]
@@ -98,13 +98,13 @@ def test_a_wrong_field_of_an_image_contract_is_named(field: str, value: Any):
     ],
 )
 def test_a_wrong_field_of_a_sound_contract_is_named(field: str, value: Any):
-    message = contracts.encode(sound_contract())
+    message = sound_contract().to_message()
     setattr(message.log_mel, field, value)
     assert refused(message) == f"contract.log_mel.{field}"
 
 
 def test_a_spectrogram_that_fills_the_memory_is_refused():
-    message = contracts.encode(sound_contract())
+    message = sound_contract().to_message()
     vast = {"sample_rate_hz": 96_000, "window_seconds": 60, "n_fft": 16_384, "hop_length": 16}
     for name, value in vast.items():
         setattr(message.log_mel, name, value)
@@ -112,7 +112,7 @@ def test_a_spectrogram_that_fills_the_memory_is_refused():
 
 
 def test_the_remedy_says_what_the_field_should_be():
-    message = contracts.encode(sound_contract())
+    message = sound_contract().to_message()
     message.log_mel.win_length = 16_384
     with pytest.raises(InvalidArgument) as caught:
         contracts.decode(message)

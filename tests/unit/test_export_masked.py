@@ -5,7 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from pellucid.cards import Layout
+from pellucid.contracts import Layout
 from pellucid.export.errors import ExportError
 from pellucid.export.masked import masked_graph
 from tests.models import Floats, linear_graph

@@ -6,10 +6,10 @@ import librosa
 import numpy as np
 import pytest
 
-from pellucid.cards import AudioContract, Layout
+from pellucid.contracts import Layout, LogMelContract
 from pellucid.spectrogram import log_mel, mel_decibels
 
-CONTRACT = AudioContract(
+CONTRACT = LogMelContract(
     kind="log_mel",
     sample_rate_hz=16_000,
     window_seconds=2.0,
@@ -84,6 +84,6 @@ def test_the_shipped_card_describes_the_spectrogram_its_network_takes():
     from pellucid.cards import Card
 
     card = Card.read(Path(__file__).parents[2] / "triton_repo/speech_mobilenet_v2/card.yaml")
-    assert isinstance(card.preprocess, AudioContract) and card.architecture is not None
+    assert isinstance(card.preprocess, LogMelContract) and card.architecture is not None
     arguments = card.architecture.arguments
     assert card.preprocess.shape == (arguments["height"], arguments["width"], 1)

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from pellucid.cards import AudioContract, Card
+from pellucid.cards import Card
+from pellucid.contracts import LogMelContract
 from training.speech_data import Clips, Odds, augment, draw_batch, load_clips
 
 CARD = Card.read(Path(__file__).parents[2] / "triton_repo/speech_mobilenet_v2/card.yaml")
 
 
 @pytest.fixture
-def contract() -> AudioContract:
-    assert isinstance(CARD.preprocess, AudioContract)
+def contract() -> LogMelContract:
+    assert isinstance(CARD.preprocess, LogMelContract)
     return CARD.preprocess
 
 

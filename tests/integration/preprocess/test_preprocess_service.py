@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pellucid import contracts, tensors
+from pellucid import tensors
 from pellucid.api.preprocess.v1 import preprocess_pb2, preprocess_pb2_grpc
-from pellucid.cards import AudioContract, ImageContract
+from pellucid.contracts import ImageContract, LogMelContract
 from pellucid.errors import (
     DeadlineTooShort,
     InvalidArgument,
@@ -56,12 +56,12 @@ class Service(NamedTuple):
     async def read(
         self,
         content: bytes,
-        contract: ImageContract | AudioContract,
+        contract: ImageContract | LogMelContract,
         timeout: float = ANSWER_S,
         **fields: Any,
     ) -> preprocess_pb2.PreprocessResponse:
         request = preprocess_pb2.PreprocessRequest(
-            content=content, contract=contracts.encode(contract), **fields
+            content=content, contract=contract.to_message(), **fields
         )
         response = await self.stub.Preprocess(request, timeout=timeout)
         assert isinstance(response, preprocess_pb2.PreprocessResponse)
@@ -409,7 +409,7 @@ async def test_the_process_starts_answers_and_stops_on_sigterm():
                     await asyncio.sleep(0.05)
             stub: Any = preprocess_pb2_grpc.PreprocessServiceStub(channel)
             request = preprocess_pb2.PreprocessRequest(
-                content=png(pixels()), contract=contracts.encode(image_contract())
+                content=png(pixels()), contract=image_contract().to_message()
             )
             assert len((await stub.Preprocess(request, timeout=ANSWER_S)).windows) == 1
     finally:

@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from pellucid.cards import AudioContract, ImageContract, Layout
+from pellucid.contracts import ImageContract, Layout, LogMelContract
 from preprocess_service import pipeline
 from preprocess_service.media import Preprocessed
 from preprocess_service.settings import PreprocessSettings
@@ -36,7 +36,7 @@ def image_contract(**changes: Any) -> ImageContract:
     return ImageContract(**(fields | changes))
 
 
-def sound_contract(**changes: Any) -> AudioContract:
+def sound_contract(**changes: Any) -> LogMelContract:
     fields: dict[str, Any] = {
         "kind": "log_mel",
         "sample_rate_hz": RATE,
@@ -54,12 +54,12 @@ def sound_contract(**changes: Any) -> AudioContract:
         "std": 25.0,
         "layout": Layout.CHW,
     }
-    return AudioContract(**(fields | changes))
+    return LogMelContract(**(fields | changes))
 
 
 def read(
     content: bytes,
-    contract: ImageContract | AudioContract,
+    contract: ImageContract | LogMelContract,
     checkpoint: Callable[[], None] = lambda: None,
     displayed: bool = True,
     **settings: Any,

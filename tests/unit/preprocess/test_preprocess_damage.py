@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pellucid.cards import AudioContract, ImageContract
+from pellucid.contracts import ImageContract, LogMelContract
 from pellucid.errors import PellucidError
 from tests.unit.preprocess.files import (
     dataset,
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 IMAGE, SOUND = image_contract(), sound_contract()
 TRIES = 60
 
-CONTENTS: dict[str, tuple[bytes, ImageContract | AudioContract]] = {
+CONTENTS: dict[str, tuple[bytes, ImageContract | LogMelContract]] = {
     "png": (png(pixels()), IMAGE),
     "jpeg": (smooth_jpeg(), IMAGE),
     "progressive": (smooth_jpeg("CMYK", progressive=True), IMAGE),
@@ -42,7 +42,7 @@ CONTENTS: dict[str, tuple[bytes, ImageContract | AudioContract]] = {
 }
 
 
-def survive(content: bytes, contract: ImageContract | AudioContract) -> None:
+def survive(content: bytes, contract: ImageContract | LogMelContract) -> None:
     try:
         result = read(content, contract)
     except PellucidError as error:

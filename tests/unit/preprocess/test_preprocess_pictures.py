@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from pellucid import tensors
-from pellucid.cards import Layout
+from pellucid.contracts import Layout
 from preprocess_service import geometry
 from preprocess_service.media import ImageFacts
 from tests.unit.preprocess.files import image_contract, pixels, png, read, save, smooth_jpeg

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pellucid.cards import AudioContract, ImageContract
+from pellucid.contracts import ImageContract, LogMelContract
 from pellucid.errors import (
     MediaLimitExceeded,
     PellucidError,
@@ -42,7 +42,7 @@ def frames(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("contract", [IMAGE, SOUND])
-def test_an_empty_file_is_unreadable(contract: ImageContract | AudioContract):
+def test_an_empty_file_is_unreadable(contract: ImageContract | LogMelContract):
     with pytest.raises(UnreadableMedia) as caught:
         read(b"", contract)
     assert caught.value.field == "content"
@@ -158,7 +158,7 @@ def test_a_huge_picture_in_a_small_file_is_refused_at_once():
     ],
 )
 def test_each_limit_is_named_with_its_value_and_the_files(
-    content: bytes, contract: ImageContract | AudioContract, settings: dict[str, Any], limit: str
+    content: bytes, contract: ImageContract | LogMelContract, settings: dict[str, Any], limit: str
 ):
     with pytest.raises(MediaLimitExceeded) as caught:
         read(content, contract, **settings)

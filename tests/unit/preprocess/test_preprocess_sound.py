@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pellucid.cards import Layout
+from pellucid.contracts import Layout
 from pellucid.errors import MediaLimitExceeded, UnreadableMedia, UnsupportedMedia
 from pellucid.spectrogram import log_mel
 from preprocess_service import audio

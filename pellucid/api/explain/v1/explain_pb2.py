@@ -27,39 +27,43 @@ from pellucid.api.explain.v1 import explanation_pb2 as pellucid_dot_api_dot_expl
 from pellucid.api.explain.v1 import methods_pb2 as pellucid_dot_api_dot_explain_dot_v1_dot_methods__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pellucid/api/explain/v1/explain.proto\x12\x17pellucid.api.explain.v1\x1a#pellucid/api/common/v1/tensor.proto\x1a)pellucid/api/explain/v1/explanation.proto\x1a%pellucid/api/explain/v1/methods.proto\"\xb6\x01\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x15\n\rdefault_value\x18\x03 \x01(\t\x12\x14\n\x07minimum\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x0c\n\x04unit\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x0f\n\x07\x63hoices\x18\x08 \x03(\tB\n\n\x08_minimumB\n\n\x08_maximum\"\xbc\x01\n\x10MethodCapability\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x03 \x01(\t\x12\x31\n\x07runtime\x18\x04 \x01(\x0e\x32 .pellucid.api.explain.v1.Runtime\x12\x36\n\nparameters\x18\x05 \x03(\x0b\x32\".pellucid.api.explain.v1.Parameter\"Y\n\x06Parity\x12\x1c\n\x14max_score_difference\x18\x01 \x01(\x01\x12\x11\n\ttolerance\x18\x02 \x01(\x01\x12\x0e\n\x06probes\x18\x03 \x01(\r\x12\x0e\n\x06passed\x18\x04 \x01(\x08\"#\n\x12ListMethodsRequest\x12\r\n\x05model\x18\x01 \x01(\t\"L\n\x13ListMethodsResponse\x12\x35\n\x06models\x18\x01 \x03(\x0b\x32%.pellucid.api.explain.v1.ModelMethods\"\x8a\x01\n\x0cModelMethods\x12\r\n\x05model\x18\x01 \x01(\t\x12:\n\x07methods\x18\x02 \x03(\x0b\x32).pellucid.api.explain.v1.MethodCapability\x12/\n\x06parity\x18\x03 \x01(\x0b\x32\x1f.pellucid.api.explain.v1.Parity\"\x88\x01\n\x0bPlanRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x30\n\x07methods\x18\x02 \x03(\x0b\x32\x1f.pellucid.api.explain.v1.Method\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.pellucid.api.explain.v1.ExplainOptions\"D\n\x0cPlanResponse\x12\x34\n\x07methods\x18\x01 \x03(\x0b\x32#.pellucid.api.explain.v1.MethodPlan\"l\n\nMethodPlan\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x13\n\x0bmodel_calls\x18\x02 \x01(\r\x12\x17\n\x0f\x62ytes_to_triton\x18\x03 \x01(\x04\x12\x14\n\x07seconds\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_seconds\"\xba\x01\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\x05input\x18\x02 \x01(\x0b\x32\x1e.pellucid.api.common.v1.Tensor\x12\x30\n\x07methods\x18\x03 \x03(\x0b\x32\x1f.pellucid.api.explain.v1.Method\x12\x38\n\x07options\x18\x04 \x01(\x0b\x32\'.pellucid.api.explain.v1.ExplainOptions\"\xbf\x02\n\x0f\x45xplainResponse\x12;\n\x07targets\x18\x01 \x01(\x0b\x32(.pellucid.api.explain.v1.ResolvedTargetsH\x00\x12\x35\n\x08progress\x18\x02 \x01(\x0b\x32!.pellucid.api.explain.v1.ProgressH\x00\x12\x37\n\x07partial\x18\x03 \x01(\x0b\x32$.pellucid.api.explain.v1.ExplanationH\x00\x12;\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32$.pellucid.api.explain.v1.ExplanationH\x00\x12\x39\n\ncomparison\x18\x05 \x01(\x0b\x32#.pellucid.api.explain.v1.ComparisonH\x00\x42\x07\n\x05\x65vent\"a\n\x0fResolvedTargets\x12\x38\n\x07targets\x18\x01 \x03(\x0b\x32\'.pellucid.api.explain.v1.ResolvedTarget\x12\x14\n\x0cinput_digest\x18\x02 \x01(\t*N\n\x07Runtime\x12\x17\n\x13RUNTIME_UNSPECIFIED\x10\x00\x12\x12\n\x0eRUNTIME_TRITON\x10\x01\x12\x16\n\x12RUNTIME_LOCAL_COPY\x10\x02\x32\xaf\x02\n\x0e\x45xplainService\x12h\n\x0bListMethods\x12+.pellucid.api.explain.v1.ListMethodsRequest\x1a,.pellucid.api.explain.v1.ListMethodsResponse\x12S\n\x04Plan\x12$.pellucid.api.explain.v1.PlanRequest\x1a%.pellucid.api.explain.v1.PlanResponse\x12^\n\x07\x45xplain\x12\'.pellucid.api.explain.v1.ExplainRequest\x1a(.pellucid.api.explain.v1.ExplainResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pellucid/api/explain/v1/explain.proto\x12\x17pellucid.api.explain.v1\x1a#pellucid/api/common/v1/tensor.proto\x1a)pellucid/api/explain/v1/explanation.proto\x1a%pellucid/api/explain/v1/methods.proto\"\xb6\x01\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x15\n\rdefault_value\x18\x03 \x01(\t\x12\x14\n\x07minimum\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x0c\n\x04unit\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x0f\n\x07\x63hoices\x18\x08 \x03(\tB\n\n\x08_minimumB\n\n\x08_maximum\"E\n\x11MeasureCapability\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"\xde\x02\n\x10MethodCapability\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x03 \x01(\t\x12\x31\n\x07runtime\x18\x04 \x01(\x0e\x32 .pellucid.api.explain.v1.Runtime\x12\x36\n\nparameters\x18\x05 \x03(\x0b\x32\".pellucid.api.explain.v1.Parameter\x12\r\n\x05title\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\r\n\x05paper\x18\x08 \x01(\t\x12<\n\x08measures\x18\t \x03(\x0b\x32*.pellucid.api.explain.v1.MeasureCapability\x12\x13\n\x0bon_segments\x18\n \x01(\x08\x12\x1a\n\x12parameters_message\x18\x0b \x01(\t\"\x99\x01\n\x16SegmentationCapability\x12\x14\n\x0csegmentation\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\r\n\x05paper\x18\x04 \x01(\t\x12\x36\n\nparameters\x18\x05 \x03(\x0b\x32\".pellucid.api.explain.v1.Parameter\"Y\n\x06Parity\x12\x1c\n\x14max_score_difference\x18\x01 \x01(\x01\x12\x11\n\ttolerance\x18\x02 \x01(\x01\x12\x0e\n\x06probes\x18\x03 \x01(\r\x12\x0e\n\x06passed\x18\x04 \x01(\x08\"#\n\x12ListMethodsRequest\x12\r\n\x05model\x18\x01 \x01(\t\"L\n\x13ListMethodsResponse\x12\x35\n\x06models\x18\x01 \x03(\x0b\x32%.pellucid.api.explain.v1.ModelMethods\"\x88\x02\n\x0cModelMethods\x12\r\n\x05model\x18\x01 \x01(\t\x12:\n\x07methods\x18\x02 \x03(\x0b\x32).pellucid.api.explain.v1.MethodCapability\x12/\n\x06parity\x18\x03 \x01(\x0b\x32\x1f.pellucid.api.explain.v1.Parity\x12\x34\n\tbaselines\x18\x04 \x03(\x0e\x32!.pellucid.api.explain.v1.Baseline\x12\x46\n\rsegmentations\x18\x05 \x03(\x0b\x32/.pellucid.api.explain.v1.SegmentationCapability\"\x88\x01\n\x0bPlanRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x30\n\x07methods\x18\x02 \x03(\x0b\x32\x1f.pellucid.api.explain.v1.Method\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.pellucid.api.explain.v1.ExplainOptions\"D\n\x0cPlanResponse\x12\x34\n\x07methods\x18\x01 \x03(\x0b\x32#.pellucid.api.explain.v1.MethodPlan\"l\n\nMethodPlan\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x13\n\x0bmodel_calls\x18\x02 \x01(\r\x12\x17\n\x0f\x62ytes_to_triton\x18\x03 \x01(\x04\x12\x14\n\x07seconds\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_seconds\"\xba\x01\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\x05input\x18\x02 \x01(\x0b\x32\x1e.pellucid.api.common.v1.Tensor\x12\x30\n\x07methods\x18\x03 \x03(\x0b\x32\x1f.pellucid.api.explain.v1.Method\x12\x38\n\x07options\x18\x04 \x01(\x0b\x32\'.pellucid.api.explain.v1.ExplainOptions\"\xb1\x03\n\x0f\x45xplainResponse\x12\x35\n\x08\x61\x63\x63\x65pted\x18\x06 \x01(\x0b\x32!.pellucid.api.explain.v1.AcceptedH\x00\x12;\n\x07targets\x18\x01 \x01(\x0b\x32(.pellucid.api.explain.v1.ResolvedTargetsH\x00\x12\x35\n\x08progress\x18\x02 \x01(\x0b\x32!.pellucid.api.explain.v1.ProgressH\x00\x12\x37\n\x07partial\x18\x03 \x01(\x0b\x32$.pellucid.api.explain.v1.ExplanationH\x00\x12;\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32$.pellucid.api.explain.v1.ExplanationH\x00\x12\x39\n\ncomparison\x18\x05 \x01(\x0b\x32#.pellucid.api.explain.v1.ComparisonH\x00\x12\x39\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32&.pellucid.api.explain.v1.MethodFailureH\x00\x42\x07\n\x05\x65vent\"8\n\x08\x41\x63\x63\x65pted\x12\x16\n\x0equeue_position\x18\x01 \x01(\r\x12\x14\n\x0cinput_digest\x18\x02 \x01(\t*N\n\x07Runtime\x12\x17\n\x13RUNTIME_UNSPECIFIED\x10\x00\x12\x12\n\x0eRUNTIME_TRITON\x10\x01\x12\x16\n\x12RUNTIME_LOCAL_COPY\x10\x02\x32\xaf\x02\n\x0e\x45xplainService\x12h\n\x0bListMethods\x12+.pellucid.api.explain.v1.ListMethodsRequest\x1a,.pellucid.api.explain.v1.ListMethodsResponse\x12S\n\x04Plan\x12$.pellucid.api.explain.v1.PlanRequest\x1a%.pellucid.api.explain.v1.PlanResponse\x12^\n\x07\x45xplain\x12\'.pellucid.api.explain.v1.ExplainRequest\x1a(.pellucid.api.explain.v1.ExplainResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pellucid.api.explain.v1.explain_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RUNTIME']._serialized_start=1837
-  _globals['_RUNTIME']._serialized_end=1915
+  _globals['_RUNTIME']._serialized_start=2425
+  _globals['_RUNTIME']._serialized_end=2503
   _globals['_PARAMETER']._serialized_start=186
   _globals['_PARAMETER']._serialized_end=368
-  _globals['_METHODCAPABILITY']._serialized_start=371
-  _globals['_METHODCAPABILITY']._serialized_end=559
-  _globals['_PARITY']._serialized_start=561
-  _globals['_PARITY']._serialized_end=650
-  _globals['_LISTMETHODSREQUEST']._serialized_start=652
-  _globals['_LISTMETHODSREQUEST']._serialized_end=687
-  _globals['_LISTMETHODSRESPONSE']._serialized_start=689
-  _globals['_LISTMETHODSRESPONSE']._serialized_end=765
-  _globals['_MODELMETHODS']._serialized_start=768
-  _globals['_MODELMETHODS']._serialized_end=906
-  _globals['_PLANREQUEST']._serialized_start=909
-  _globals['_PLANREQUEST']._serialized_end=1045
-  _globals['_PLANRESPONSE']._serialized_start=1047
-  _globals['_PLANRESPONSE']._serialized_end=1115
-  _globals['_METHODPLAN']._serialized_start=1117
-  _globals['_METHODPLAN']._serialized_end=1225
-  _globals['_EXPLAINREQUEST']._serialized_start=1228
-  _globals['_EXPLAINREQUEST']._serialized_end=1414
-  _globals['_EXPLAINRESPONSE']._serialized_start=1417
-  _globals['_EXPLAINRESPONSE']._serialized_end=1736
-  _globals['_RESOLVEDTARGETS']._serialized_start=1738
-  _globals['_RESOLVEDTARGETS']._serialized_end=1835
-  _globals['_EXPLAINSERVICE']._serialized_start=1918
-  _globals['_EXPLAINSERVICE']._serialized_end=2221
+  _globals['_MEASURECAPABILITY']._serialized_start=370
+  _globals['_MEASURECAPABILITY']._serialized_end=439
+  _globals['_METHODCAPABILITY']._serialized_start=442
+  _globals['_METHODCAPABILITY']._serialized_end=792
+  _globals['_SEGMENTATIONCAPABILITY']._serialized_start=795
+  _globals['_SEGMENTATIONCAPABILITY']._serialized_end=948
+  _globals['_PARITY']._serialized_start=950
+  _globals['_PARITY']._serialized_end=1039
+  _globals['_LISTMETHODSREQUEST']._serialized_start=1041
+  _globals['_LISTMETHODSREQUEST']._serialized_end=1076
+  _globals['_LISTMETHODSRESPONSE']._serialized_start=1078
+  _globals['_LISTMETHODSRESPONSE']._serialized_end=1154
+  _globals['_MODELMETHODS']._serialized_start=1157
+  _globals['_MODELMETHODS']._serialized_end=1421
+  _globals['_PLANREQUEST']._serialized_start=1424
+  _globals['_PLANREQUEST']._serialized_end=1560
+  _globals['_PLANRESPONSE']._serialized_start=1562
+  _globals['_PLANRESPONSE']._serialized_end=1630
+  _globals['_METHODPLAN']._serialized_start=1632
+  _globals['_METHODPLAN']._serialized_end=1740
+  _globals['_EXPLAINREQUEST']._serialized_start=1743
+  _globals['_EXPLAINREQUEST']._serialized_end=1929
+  _globals['_EXPLAINRESPONSE']._serialized_start=1932
+  _globals['_EXPLAINRESPONSE']._serialized_end=2365
+  _globals['_ACCEPTED']._serialized_start=2367
+  _globals['_ACCEPTED']._serialized_end=2423
+  _globals['_EXPLAINSERVICE']._serialized_start=2506
+  _globals['_EXPLAINSERVICE']._serialized_end=2809
 # @@protoc_insertion_point(module_scope)

@@ -103,6 +103,36 @@ class Parameter(_message.Message):
 Global___Parameter: _TypeAlias = Parameter  # noqa: Y015
 
 @_typing.final
+class MeasureCapability(_message.Message):
+    """A number that a method gives with every map, which says how far the map can be trusted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name in `Measure`, e.g. `r_squared`."""
+    title: _builtins.str
+    """For people, e.g. `weighted R²`."""
+    description: _builtins.str
+    """One line: what it is."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        title: _builtins.str = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureCapability: _TypeAlias = MeasureCapability  # noqa: Y015
+
+@_typing.final
 class MethodCapability(_message.Message):
     """One method for one model."""
 
@@ -113,14 +143,34 @@ class MethodCapability(_message.Message):
     UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    PAPER_FIELD_NUMBER: _builtins.int
+    MEASURES_FIELD_NUMBER: _builtins.int
+    ON_SEGMENTS_FIELD_NUMBER: _builtins.int
+    PARAMETERS_MESSAGE_FIELD_NUMBER: _builtins.int
     method: _builtins.str
-    """Name of the field in `Method`, e.g. `lime`."""
+    """Name of the field in `Method`, e.g. `lime`; for an extension, the name that the server gave it."""
     available: _builtins.bool
     unavailable_reason: _builtins.str
     """Why not; empty where it is available."""
     runtime: Global___Runtime.ValueType
+    title: _builtins.str
+    """For people, e.g. `Integrated Gradients`."""
+    description: _builtins.str
+    """One line: how it works."""
+    paper: _builtins.str
+    """Where it was published, e.g. `arXiv:1602.04938`."""
+    on_segments: _builtins.bool
+    """Whether it works on segments, and so depends on the segmentation."""
+    parameters_message: _builtins.str
+    """Full name of the message of its parameters, e.g. `pellucid.api.explain.v1.Lime`."""
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Parameter]: ...
+    @_builtins.property
+    def measures(self) -> _containers.RepeatedCompositeFieldContainer[Global___MeasureCapability]:
+        """The numbers that come with its maps."""
+
     def __init__(
         self,
         *,
@@ -129,14 +179,58 @@ class MethodCapability(_message.Message):
         unavailable_reason: _builtins.str = ...,
         runtime: Global___Runtime.ValueType = ...,
         parameters: _abc.Iterable[Global___Parameter] | None = ...,
+        title: _builtins.str = ...,
+        description: _builtins.str = ...,
+        paper: _builtins.str = ...,
+        measures: _abc.Iterable[Global___MeasureCapability] | None = ...,
+        on_segments: _builtins.bool = ...,
+        parameters_message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "method", b"method", "parameters", b"parameters", "runtime", b"runtime", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "description", b"description", "measures", b"measures", "method", b"method", "on_segments", b"on_segments", "paper", b"paper", "parameters", b"parameters", "parameters_message", b"parameters_message", "runtime", b"runtime", "title", b"title", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MethodCapability: _TypeAlias = MethodCapability  # noqa: Y015
+
+@_typing.final
+class SegmentationCapability(_message.Message):
+    """One way to cut the input into segments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENTATION_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    PAPER_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    segmentation: _builtins.str
+    """Name of the field in `Segmentation`, e.g. `slic`."""
+    title: _builtins.str
+    """For people."""
+    description: _builtins.str
+    """One line: how it works."""
+    paper: _builtins.str
+    """Where it was published; empty where it needs no paper."""
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Parameter]: ...
+    def __init__(
+        self,
+        *,
+        segmentation: _builtins.str = ...,
+        title: _builtins.str = ...,
+        description: _builtins.str = ...,
+        paper: _builtins.str = ...,
+        parameters: _abc.Iterable[Global___Parameter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "paper", b"paper", "parameters", b"parameters", "segmentation", b"segmentation", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentationCapability: _TypeAlias = SegmentationCapability  # noqa: Y015
 
 @_typing.final
 class Parity(_message.Message):
@@ -224,6 +318,8 @@ class ModelMethods(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     METHODS_FIELD_NUMBER: _builtins.int
     PARITY_FIELD_NUMBER: _builtins.int
+    BASELINES_FIELD_NUMBER: _builtins.int
+    SEGMENTATIONS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     @_builtins.property
     def methods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MethodCapability]: ...
@@ -231,16 +327,26 @@ class ModelMethods(_message.Message):
     def parity(self) -> Global___Parity:
         """Absent while the copy was not loaded yet, or where there is none."""
 
+    @_builtins.property
+    def baselines(self) -> _containers.RepeatedScalarFieldContainer[_methods_pb2.Baseline.ValueType]:
+        """What may stand where a segment is hidden, the default first."""
+
+    @_builtins.property
+    def segmentations(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentationCapability]:
+        """Ways to cut the input, the default first."""
+
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         methods: _abc.Iterable[Global___MethodCapability] | None = ...,
         parity: Global___Parity | None = ...,
+        baselines: _abc.Iterable[_methods_pb2.Baseline.ValueType] | None = ...,
+        segmentations: _abc.Iterable[Global___SegmentationCapability] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["parity", b"parity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["methods", b"methods", "model", b"model", "parity", b"parity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baselines", b"baselines", "methods", b"methods", "model", b"model", "parity", b"parity", "segmentations", b"segmentations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -381,14 +487,20 @@ class ExplainResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    ACCEPTED_FIELD_NUMBER: _builtins.int
     TARGETS_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     PARTIAL_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     COMPARISON_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def targets(self) -> Global___ResolvedTargets:
-        """Sent first, once."""
+    def accepted(self) -> Global___Accepted:
+        """Sent first, once: nothing is wrong with the request."""
+
+    @_builtins.property
+    def targets(self) -> _explanation_pb2.ResolvedTargets:
+        """Sent once, when the work begins."""
 
     @_builtins.property
     def progress(self) -> _explanation_pb2.Progress: ...
@@ -404,47 +516,53 @@ class ExplainResponse(_message.Message):
     def comparison(self) -> _explanation_pb2.Comparison:
         """Sent last, where there are at least two methods."""
 
+    @_builtins.property
+    def failure(self) -> _explanation_pb2.MethodFailure:
+        """A method that has no map, or not one for every target; those after it go on."""
+
     def __init__(
         self,
         *,
-        targets: Global___ResolvedTargets | None = ...,
+        accepted: Global___Accepted | None = ...,
+        targets: _explanation_pb2.ResolvedTargets | None = ...,
         progress: _explanation_pb2.Progress | None = ...,
         partial: _explanation_pb2.Explanation | None = ...,
         explanation: _explanation_pb2.Explanation | None = ...,
         comparison: _explanation_pb2.Comparison | None = ...,
+        failure: _explanation_pb2.MethodFailure | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "event", b"event", "explanation", b"explanation", "partial", b"partial", "progress", b"progress", "targets", b"targets"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "comparison", b"comparison", "event", b"event", "explanation", b"explanation", "failure", b"failure", "partial", b"partial", "progress", b"progress", "targets", b"targets"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "event", b"event", "explanation", b"explanation", "partial", b"partial", "progress", b"progress", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "comparison", b"comparison", "event", b"event", "explanation", b"explanation", "failure", b"failure", "partial", b"partial", "progress", b"progress", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["targets", "progress", "partial", "explanation", "comparison"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "targets", "progress", "partial", "explanation", "comparison", "failure"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
 
 @_typing.final
-class ResolvedTargets(_message.Message):
-    """What is explained."""
+class Accepted(_message.Message):
+    """The request was checked, and waits for its turn or runs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TARGETS_FIELD_NUMBER: _builtins.int
+    QUEUE_POSITION_FIELD_NUMBER: _builtins.int
     INPUT_DIGEST_FIELD_NUMBER: _builtins.int
+    queue_position: _builtins.int
+    """Explanations that run or wait before this one."""
     input_digest: _builtins.str
     """SHA-256 of the tensor, in hexadecimal."""
-    @_builtins.property
-    def targets(self) -> _containers.RepeatedCompositeFieldContainer[_explanation_pb2.ResolvedTarget]: ...
     def __init__(
         self,
         *,
-        targets: _abc.Iterable[_explanation_pb2.ResolvedTarget] | None = ...,
+        queue_position: _builtins.int = ...,
         input_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_digest", b"input_digest", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_digest", b"input_digest", "queue_position", b"queue_position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ResolvedTargets: _TypeAlias = ResolvedTargets  # noqa: Y015
+Global___Accepted: _TypeAlias = Accepted  # noqa: Y015

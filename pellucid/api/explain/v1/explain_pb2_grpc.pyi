@@ -40,11 +40,11 @@ class ExplainServiceStub:
     Plan: _grpc.UnaryUnaryMultiCallable[_explain_pb2.PlanRequest, _explain_pb2.PlanResponse]
     """Counts what an explanation would cost, without paying for it."""
     Explain: _grpc.UnaryStreamMultiCallable[_explain_pb2.ExplainRequest, _explain_pb2.ExplainResponse]
-    """Explains one tensor. First what is explained, then progress and usable partial maps, each
-    finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
+    """Explains one tensor. First that the request was accepted: it was checked as a whole. Then what
+    is explained, progress and usable partial maps, each finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
     METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
-    a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there are and
-    names it in `methods`.
+    a method fails or lacks the map of some target, the others go on, and its error follows the maps
+    that there are and names it in `methods`.
     """
 
 @_typing.type_check_only
@@ -59,11 +59,11 @@ class ExplainServiceAsyncStub(ExplainServiceStub):
     Plan: _aio.UnaryUnaryMultiCallable[_explain_pb2.PlanRequest, _explain_pb2.PlanResponse]  # type: ignore[assignment]
     """Counts what an explanation would cost, without paying for it."""
     Explain: _aio.UnaryStreamMultiCallable[_explain_pb2.ExplainRequest, _explain_pb2.ExplainResponse]  # type: ignore[assignment]
-    """Explains one tensor. First what is explained, then progress and usable partial maps, each
-    finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
+    """Explains one tensor. First that the request was accepted: it was checked as a whole. Then what
+    is explained, progress and usable partial maps, each finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
     METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
-    a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there are and
-    names it in `methods`.
+    a method fails or lacks the map of some target, the others go on, and its error follows the maps
+    that there are and names it in `methods`.
     """
 
 class ExplainServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -93,11 +93,11 @@ class ExplainServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _explain_pb2.ExplainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_explain_pb2.ExplainResponse], _abc.AsyncIterator[_explain_pb2.ExplainResponse]]:
-        """Explains one tensor. First what is explained, then progress and usable partial maps, each
-        finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
+        """Explains one tensor. First that the request was accepted: it was checked as a whole. Then what
+        is explained, progress and usable partial maps, each finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
         METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
-        a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there are and
-        names it in `methods`.
+        a method fails or lacks the map of some target, the others go on, and its error follows the maps
+        that there are and names it in `methods`.
         """
 
 def add_ExplainServiceServicer_to_server(servicer: ExplainServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

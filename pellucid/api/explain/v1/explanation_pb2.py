@@ -26,7 +26,7 @@ from pellucid.api.common.v1 import tensor_pb2 as pellucid_dot_api_dot_common_dot
 from pellucid.api.explain.v1 import methods_pb2 as pellucid_dot_api_dot_explain_dot_v1_dot_methods__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pellucid/api/explain/v1/explanation.proto\x12\x17pellucid.api.explain.v1\x1a#pellucid/api/common/v1/tensor.proto\x1a%pellucid/api/explain/v1/methods.proto\"\x92\x01\n\x08Progress\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x12\n\ncalls_done\x18\x02 \x01(\r\x12\x13\n\x0b\x63\x61lls_total\x18\x03 \x01(\r\x12\x17\n\x0f\x65lapsed_seconds\x18\x04 \x01(\x01\x12\x1e\n\x11remaining_seconds\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x14\n\x12_remaining_seconds\"\xa7\x01\n\x0eResolvedTarget\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x1b\n\x0e\x62\x61seline_score\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x38\n\x0bscore_space\x18\x05 \x01(\x0e\x32#.pellucid.api.explain.v1.ScoreSpaceB\x11\n\x0f_baseline_score\"l\n\rSegmentScores\x12\x30\n\x08segments\x18\x01 \x01(\x0b\x32\x1e.pellucid.api.common.v1.Tensor\x12\x0e\n\x06values\x18\x02 \x03(\x02\x12\x0b\n\x03low\x18\x03 \x03(\x02\x12\x0c\n\x04high\x18\x04 \x03(\x02\"\xd9\x01\n\x05Trust\x12\x1d\n\x10\x63ompleteness_gap\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0e\x61\x64\x64itivity_gap\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\tr_squared\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x15\n\x08\x63overage\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12\x10\n\x08\x61ll_zero\x18\x05 \x01(\x08\x12\x10\n\x08warnings\x18\x06 \x03(\tB\x13\n\x11_completeness_gapB\x11\n\x0f_additivity_gapB\x0c\n\n_r_squaredB\x0b\n\t_coverage\"\x8a\x04\n\x07Receipt\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x16\n\x0eweights_digest\x18\x03 \x01(\t\x12\x14\n\x0cinput_digest\x18\x04 \x01(\t\x12/\n\x06method\x18\x05 \x01(\x0b\x32\x1f.pellucid.api.explain.v1.Method\x12\x38\n\x0bscore_space\x18\x06 \x01(\x0e\x32#.pellucid.api.explain.v1.ScoreSpace\x12\x33\n\x08\x62\x61seline\x18\x07 \x01(\x0e\x32!.pellucid.api.explain.v1.Baseline\x12;\n\x0csegmentation\x18\x08 \x01(\x0b\x32%.pellucid.api.explain.v1.Segmentation\x12\x0c\n\x04seed\x18\t \x01(\x04\x12\x11\n\tprecision\x18\n \x01(\t\x12\x13\n\x0bmodel_calls\x18\x0b \x01(\r\x12\x0f\n\x07seconds\x18\x0c \x01(\x01\x12O\n\x10library_versions\x18\r \x03(\x0b\x32\x35.pellucid.api.explain.v1.Receipt.LibraryVersionsEntry\x1a\x36\n\x14LibraryVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb8\x02\n\x0b\x45xplanation\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x37\n\x06target\x18\x02 \x01(\x0b\x32\'.pellucid.api.explain.v1.ResolvedTarget\x12+\n\x03map\x18\x03 \x01(\x0b\x32\x1e.pellucid.api.common.v1.Tensor\x12>\n\x0esegment_scores\x18\x04 \x01(\x0b\x32&.pellucid.api.explain.v1.SegmentScores\x12-\n\x05trust\x18\x05 \x01(\x0b\x32\x1e.pellucid.api.explain.v1.Trust\x12\x31\n\x07receipt\x18\x06 \x01(\x0b\x32 .pellucid.api.explain.v1.Receipt\x12\x11\n\ttruncated\x18\x07 \x01(\x08\"\x9c\x01\n\tAgreement\x12\x10\n\x08method_a\x18\x01 \x01(\t\x12\x10\n\x08method_b\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x1d\n\x10rank_correlation\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0btop_overlap\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_rank_correlationB\x0e\n\x0c_top_overlap\"D\n\nComparison\x12\x36\n\nagreements\x18\x01 \x03(\x0b\x32\".pellucid.api.explain.v1.Agreementb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pellucid/api/explain/v1/explanation.proto\x12\x17pellucid.api.explain.v1\x1a#pellucid/api/common/v1/tensor.proto\x1a%pellucid/api/explain/v1/methods.proto\"\x92\x01\n\x08Progress\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x12\n\ncalls_done\x18\x02 \x01(\r\x12\x13\n\x0b\x63\x61lls_total\x18\x03 \x01(\r\x12\x17\n\x0f\x65lapsed_seconds\x18\x04 \x01(\x01\x12\x1e\n\x11remaining_seconds\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x14\n\x12_remaining_seconds\"\x8f\x01\n\x0eResolvedTarget\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x16\n\x0e\x62\x61seline_score\x18\x04 \x01(\x01\x12\x38\n\x0bscore_space\x18\x05 \x01(\x0e\x32#.pellucid.api.explain.v1.ScoreSpace\"K\n\x0fResolvedTargets\x12\x38\n\x07targets\x18\x01 \x03(\x0b\x32\'.pellucid.api.explain.v1.ResolvedTarget\"l\n\rSegmentScores\x12\x30\n\x08segments\x18\x01 \x01(\x0b\x32\x1e.pellucid.api.common.v1.Tensor\x12\x0e\n\x06values\x18\x02 \x03(\x02\x12\x0b\n\x03low\x18\x03 \x03(\x02\x12\x0c\n\x04high\x18\x04 \x03(\x02\"s\n\x07Measure\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x01\x12-\n\x05grade\x18\x04 \x01(\x0e\x32\x1e.pellucid.api.explain.v1.Grade\x12\r\n\x05words\x18\x05 \x01(\t\"e\n\x05Trust\x12\x10\n\x08\x61ll_zero\x18\x05 \x01(\x08\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12\x32\n\x08measures\x18\x07 \x03(\x0b\x32 .pellucid.api.explain.v1.MeasureJ\x04\x08\x01\x10\x05\"\x8a\x04\n\x07Receipt\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x16\n\x0eweights_digest\x18\x03 \x01(\t\x12\x14\n\x0cinput_digest\x18\x04 \x01(\t\x12/\n\x06method\x18\x05 \x01(\x0b\x32\x1f.pellucid.api.explain.v1.Method\x12\x38\n\x0bscore_space\x18\x06 \x01(\x0e\x32#.pellucid.api.explain.v1.ScoreSpace\x12\x33\n\x08\x62\x61seline\x18\x07 \x01(\x0e\x32!.pellucid.api.explain.v1.Baseline\x12;\n\x0csegmentation\x18\x08 \x01(\x0b\x32%.pellucid.api.explain.v1.Segmentation\x12\x0c\n\x04seed\x18\t \x01(\x04\x12\x11\n\tprecision\x18\n \x01(\t\x12\x13\n\x0bmodel_calls\x18\x0b \x01(\r\x12\x0f\n\x07seconds\x18\x0c \x01(\x01\x12O\n\x10library_versions\x18\r \x03(\x0b\x32\x35.pellucid.api.explain.v1.Receipt.LibraryVersionsEntry\x1a\x36\n\x14LibraryVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xdc\x02\n\x0b\x45xplanation\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x37\n\x06target\x18\x02 \x01(\x0b\x32\'.pellucid.api.explain.v1.ResolvedTarget\x12+\n\x03map\x18\x03 \x01(\x0b\x32\x1e.pellucid.api.common.v1.Tensor\x12>\n\x0esegment_scores\x18\x04 \x01(\x0b\x32&.pellucid.api.explain.v1.SegmentScores\x12-\n\x05trust\x18\x05 \x01(\x0b\x32\x1e.pellucid.api.explain.v1.Trust\x12\x31\n\x07receipt\x18\x06 \x01(\x0b\x32 .pellucid.api.explain.v1.Receipt\x12\x11\n\ttruncated\x18\x07 \x01(\x08\x12\r\n\x05title\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\"c\n\rMethodFailure\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t\x12\x11\n\tretriable\x18\x05 \x01(\x08\"\x9c\x01\n\tAgreement\x12\x10\n\x08method_a\x18\x01 \x01(\t\x12\x10\n\x08method_b\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x1d\n\x10rank_correlation\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0btop_overlap\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_rank_correlationB\x0e\n\x0c_top_overlap\"D\n\nComparison\x12\x36\n\nagreements\x18\x01 \x03(\x0b\x32\".pellucid.api.explain.v1.Agreement*N\n\x05Grade\x12\x15\n\x11GRADE_UNSPECIFIED\x10\x00\x12\x0e\n\nGRADE_GOOD\x10\x01\x12\x0e\n\nGRADE_FAIR\x10\x02\x12\x0e\n\nGRADE_POOR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +35,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECEIPT_LIBRARYVERSIONSENTRY']._loaded_options = None
   _globals['_RECEIPT_LIBRARYVERSIONSENTRY']._serialized_options = b'8\001'
+  _globals['_GRADE']._serialized_start=2054
+  _globals['_GRADE']._serialized_end=2132
   _globals['_PROGRESS']._serialized_start=147
   _globals['_PROGRESS']._serialized_end=293
   _globals['_RESOLVEDTARGET']._serialized_start=296
-  _globals['_RESOLVEDTARGET']._serialized_end=463
-  _globals['_SEGMENTSCORES']._serialized_start=465
-  _globals['_SEGMENTSCORES']._serialized_end=573
-  _globals['_TRUST']._serialized_start=576
-  _globals['_TRUST']._serialized_end=793
-  _globals['_RECEIPT']._serialized_start=796
-  _globals['_RECEIPT']._serialized_end=1318
-  _globals['_RECEIPT_LIBRARYVERSIONSENTRY']._serialized_start=1264
-  _globals['_RECEIPT_LIBRARYVERSIONSENTRY']._serialized_end=1318
-  _globals['_EXPLANATION']._serialized_start=1321
-  _globals['_EXPLANATION']._serialized_end=1633
-  _globals['_AGREEMENT']._serialized_start=1636
-  _globals['_AGREEMENT']._serialized_end=1792
-  _globals['_COMPARISON']._serialized_start=1794
-  _globals['_COMPARISON']._serialized_end=1862
+  _globals['_RESOLVEDTARGET']._serialized_end=439
+  _globals['_RESOLVEDTARGETS']._serialized_start=441
+  _globals['_RESOLVEDTARGETS']._serialized_end=516
+  _globals['_SEGMENTSCORES']._serialized_start=518
+  _globals['_SEGMENTSCORES']._serialized_end=626
+  _globals['_MEASURE']._serialized_start=628
+  _globals['_MEASURE']._serialized_end=743
+  _globals['_TRUST']._serialized_start=745
+  _globals['_TRUST']._serialized_end=846
+  _globals['_RECEIPT']._serialized_start=849
+  _globals['_RECEIPT']._serialized_end=1371
+  _globals['_RECEIPT_LIBRARYVERSIONSENTRY']._serialized_start=1317
+  _globals['_RECEIPT_LIBRARYVERSIONSENTRY']._serialized_end=1371
+  _globals['_EXPLANATION']._serialized_start=1374
+  _globals['_EXPLANATION']._serialized_end=1722
+  _globals['_METHODFAILURE']._serialized_start=1724
+  _globals['_METHODFAILURE']._serialized_end=1823
+  _globals['_AGREEMENT']._serialized_start=1826
+  _globals['_AGREEMENT']._serialized_end=1982
+  _globals['_COMPARISON']._serialized_start=1984
+  _globals['_COMPARISON']._serialized_end=2052
 # @@protoc_insertion_point(module_scope)

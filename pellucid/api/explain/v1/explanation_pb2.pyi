@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from pellucid.api.common.v1 import tensor_pb2 as _tensor_pb2
 from pellucid.api.explain.v1 import methods_pb2 as _methods_pb2
 import builtins as _builtins
@@ -19,6 +20,26 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Grade:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GradeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Grade.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GRADE_UNSPECIFIED: _Grade.ValueType  # 0
+    GRADE_GOOD: _Grade.ValueType  # 1
+    GRADE_FAIR: _Grade.ValueType  # 2
+    GRADE_POOR: _Grade.ValueType  # 3
+
+class Grade(_Grade, metaclass=_GradeEnumTypeWrapper):
+    """How a measure reads."""
+
+GRADE_UNSPECIFIED: Grade.ValueType  # 0
+GRADE_GOOD: Grade.ValueType  # 1
+GRADE_FAIR: Grade.ValueType  # 2
+GRADE_POOR: Grade.ValueType  # 3
+Global___Grade: _TypeAlias = Grade  # noqa: Y015
 
 @_typing.final
 class Progress(_message.Message):
@@ -77,7 +98,7 @@ class ResolvedTarget(_message.Message):
     score: _builtins.float
     """Score of the input on the scale that was explained."""
     baseline_score: _builtins.float
-    """Score of the baseline on the same scale; absent where it was not evaluated yet."""
+    """Score of the baseline on the same scale."""
     score_space: _methods_pb2.ScoreSpace.ValueType
     def __init__(
         self,
@@ -85,18 +106,38 @@ class ResolvedTarget(_message.Message):
         label: _builtins.str = ...,
         index: _builtins.int = ...,
         score: _builtins.float = ...,
-        baseline_score: _builtins.float | None = ...,
+        baseline_score: _builtins.float = ...,
         score_space: _methods_pb2.ScoreSpace.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_score", b"_baseline_score", "baseline_score", b"baseline_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_score", b"_baseline_score", "baseline_score", b"baseline_score", "index", b"index", "label", b"label", "score", b"score", "score_space", b"score_space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_score", b"baseline_score", "index", b"index", "label", b"label", "score", b"score", "score_space", b"score_space"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__baseline_score: _TypeAlias = _typing.Literal["baseline_score"]  # noqa: Y015
-    _WhichOneofArgType__baseline_score: _TypeAlias = _typing.Literal["_baseline_score", b"_baseline_score"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__baseline_score) -> _WhichOneofReturnType__baseline_score | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolvedTarget: _TypeAlias = ResolvedTarget  # noqa: Y015
+
+@_typing.final
+class ResolvedTargets(_message.Message):
+    """What is explained."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolvedTarget]: ...
+    def __init__(
+        self,
+        *,
+        targets: _abc.Iterable[Global___ResolvedTarget] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolvedTargets: _TypeAlias = ResolvedTargets  # noqa: Y015
 
 @_typing.final
 class SegmentScores(_message.Message):
@@ -141,61 +182,72 @@ class SegmentScores(_message.Message):
 Global___SegmentScores: _TypeAlias = SegmentScores  # noqa: Y015
 
 @_typing.final
-class Trust(_message.Message):
-    """How far the map can be trusted. Each number is present where its method defines it."""
+class Measure(_message.Message):
+    """One number that says how far a map can be trusted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    COMPLETENESS_GAP_FIELD_NUMBER: _builtins.int
-    ADDITIVITY_GAP_FIELD_NUMBER: _builtins.int
-    R_SQUARED_FIELD_NUMBER: _builtins.int
-    COVERAGE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    GRADE_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """E.g. `r_squared`; the capabilities of the method describe it."""
+    title: _builtins.str
+    """For people, e.g. `weighted R²`."""
+    value: _builtins.float
+    grade: Global___Grade.ValueType
+    words: _builtins.str
+    """What the value means for this map, in one sentence."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        title: _builtins.str = ...,
+        value: _builtins.float = ...,
+        grade: Global___Grade.ValueType = ...,
+        words: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grade", b"grade", "name", b"name", "title", b"title", "value", b"value", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Measure: _TypeAlias = Measure  # noqa: Y015
+
+@_typing.final
+class Trust(_message.Message):
+    """How far the map can be trusted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
     ALL_ZERO_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
-    completeness_gap: _builtins.float
-    """|sum of attributions - (score - baseline score)| of integrated gradients."""
-    additivity_gap: _builtins.float
-    """|sum of attributions - (score - baseline score)| of SHAP."""
-    r_squared: _builtins.float
-    """Weighted coefficient of determination of LIME's regression, at most 1."""
-    coverage: _builtins.float
-    """Share of the input that occlusion covered, 0 .. 1."""
+    MEASURES_FIELD_NUMBER: _builtins.int
     all_zero: _builtins.bool
     """The map is zero everywhere: the method found nothing, and a picture of it means nothing."""
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """In words, what to beware of; empty where nothing was noticed."""
 
+    @_builtins.property
+    def measures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Measure]:
+        """The numbers that the method gives."""
+
     def __init__(
         self,
         *,
-        completeness_gap: _builtins.float | None = ...,
-        additivity_gap: _builtins.float | None = ...,
-        r_squared: _builtins.float | None = ...,
-        coverage: _builtins.float | None = ...,
         all_zero: _builtins.bool = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        measures: _abc.Iterable[Global___Measure] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_additivity_gap", b"_additivity_gap", "_completeness_gap", b"_completeness_gap", "_coverage", b"_coverage", "_r_squared", b"_r_squared", "additivity_gap", b"additivity_gap", "completeness_gap", b"completeness_gap", "coverage", b"coverage", "r_squared", b"r_squared"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_additivity_gap", b"_additivity_gap", "_completeness_gap", b"_completeness_gap", "_coverage", b"_coverage", "_r_squared", b"_r_squared", "additivity_gap", b"additivity_gap", "all_zero", b"all_zero", "completeness_gap", b"completeness_gap", "coverage", b"coverage", "r_squared", b"r_squared", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_zero", b"all_zero", "measures", b"measures", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__additivity_gap: _TypeAlias = _typing.Literal["additivity_gap"]  # noqa: Y015
-    _WhichOneofArgType__additivity_gap: _TypeAlias = _typing.Literal["_additivity_gap", b"_additivity_gap"]  # noqa: Y015
-    _WhichOneofReturnType__completeness_gap: _TypeAlias = _typing.Literal["completeness_gap"]  # noqa: Y015
-    _WhichOneofArgType__completeness_gap: _TypeAlias = _typing.Literal["_completeness_gap", b"_completeness_gap"]  # noqa: Y015
-    _WhichOneofReturnType__coverage: _TypeAlias = _typing.Literal["coverage"]  # noqa: Y015
-    _WhichOneofArgType__coverage: _TypeAlias = _typing.Literal["_coverage", b"_coverage"]  # noqa: Y015
-    _WhichOneofReturnType__r_squared: _TypeAlias = _typing.Literal["r_squared"]  # noqa: Y015
-    _WhichOneofArgType__r_squared: _TypeAlias = _typing.Literal["_r_squared", b"_r_squared"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__additivity_gap) -> _WhichOneofReturnType__additivity_gap | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__completeness_gap) -> _WhichOneofReturnType__completeness_gap | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__coverage) -> _WhichOneofReturnType__coverage | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__r_squared) -> _WhichOneofReturnType__r_squared | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Trust: _TypeAlias = Trust  # noqa: Y015
 
@@ -305,10 +357,16 @@ class Explanation(_message.Message):
     TRUST_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """Name of the method, e.g. `lime`."""
     truncated: _builtins.bool
     """The deadline came first: the map rests on fewer calls than asked for."""
+    title: _builtins.str
+    """Name of the method for people, e.g. `Integrated Gradients`."""
+    description: _builtins.str
+    """One line: how the method works."""
     @_builtins.property
     def target(self) -> Global___ResolvedTarget: ...
     @_builtins.property
@@ -335,14 +393,53 @@ class Explanation(_message.Message):
         trust: Global___Trust | None = ...,
         receipt: Global___Receipt | None = ...,
         truncated: _builtins.bool = ...,
+        title: _builtins.str = ...,
+        description: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["map", b"map", "receipt", b"receipt", "segment_scores", b"segment_scores", "target", b"target", "trust", b"trust"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["map", b"map", "method", b"method", "receipt", b"receipt", "segment_scores", b"segment_scores", "target", b"target", "truncated", b"truncated", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "map", b"map", "method", b"method", "receipt", b"receipt", "segment_scores", b"segment_scores", "target", b"target", "title", b"title", "truncated", b"truncated", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class MethodFailure(_message.Message):
+    """A method that could not explain, or not every target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    RETRIABLE_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """Name of the method, e.g. `lime`."""
+    reason: _builtins.str
+    """The error's reason, e.g. `BACKEND_UNAVAILABLE`: see docs/errors.md."""
+    message: _builtins.str
+    remedy: _builtins.str
+    """What to do about it."""
+    retriable: _builtins.bool
+    """Whether the same request may succeed later."""
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        remedy: _builtins.str = ...,
+        retriable: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "method", b"method", "reason", b"reason", "remedy", b"remedy", "retriable", b"retriable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MethodFailure: _TypeAlias = MethodFailure  # noqa: Y015
 
 @_typing.final
 class Agreement(_message.Message):

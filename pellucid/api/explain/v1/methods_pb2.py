@@ -22,43 +22,81 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
+from pellucid.api.common.v1 import parameter_pb2 as pellucid_dot_api_dot_common_dot_v1_dot_parameter__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pellucid/api/explain/v1/methods.proto\x12\x17pellucid.api.explain.v1\"\xfc\x02\n\x06Method\x12-\n\x04lime\x18\x01 \x01(\x0b\x32\x1d.pellucid.api.explain.v1.LimeH\x00\x12:\n\x0bkernel_shap\x18\x02 \x01(\x0b\x32#.pellucid.api.explain.v1.KernelShapH\x00\x12@\n\x0epartition_shap\x18\x03 \x01(\x0b\x32&.pellucid.api.explain.v1.PartitionShapH\x00\x12\x37\n\tocclusion\x18\x04 \x01(\x0b\x32\".pellucid.api.explain.v1.OcclusionH\x00\x12\x34\n\x08grad_cam\x18\x05 \x01(\x0b\x32 .pellucid.api.explain.v1.GradCamH\x00\x12L\n\x14integrated_gradients\x18\x06 \x01(\x0b\x32,.pellucid.api.explain.v1.IntegratedGradientsH\x00\x42\x08\n\x06method\"r\n\x04Lime\x12\x14\n\x07samples\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x19\n\x0ckernel_width\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05ridge\x18\x03 \x01(\x01H\x02\x88\x01\x01\x42\n\n\x08_samplesB\x0f\n\r_kernel_widthB\x08\n\x06_ridge\".\n\nKernelShap\x12\x14\n\x07samples\x18\x01 \x01(\rH\x00\x88\x01\x01\x42\n\n\x08_samples\"9\n\rPartitionShap\x12\x18\n\x0b\x65valuations\x18\x01 \x01(\rH\x00\x88\x01\x01\x42\x0e\n\x0c_evaluations\"\x85\x01\n\tOcclusion\x12\x1a\n\rwindow_height\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cwindow_width\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x06stride\x18\x03 \x01(\x01H\x02\x88\x01\x01\x42\x10\n\x0e_window_heightB\x0f\n\r_window_widthB\t\n\x07_stride\"U\n\x07GradCam\x12\x12\n\x05layer\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x1a\n\rpositive_only\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_layerB\x10\n\x0e_positive_only\"3\n\x13IntegratedGradients\x12\x12\n\x05steps\x18\x01 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_steps\"\xb7\x01\n\x0cSegmentation\x12-\n\x04slic\x18\x01 \x01(\x0b\x32\x1d.pellucid.api.explain.v1.SlicH\x00\x12\x39\n\nquickshift\x18\x02 \x01(\x0b\x32#.pellucid.api.explain.v1.QuickshiftH\x00\x12-\n\x04grid\x18\x03 \x01(\x0b\x32\x1d.pellucid.api.explain.v1.GridH\x00\x42\x0e\n\x0csegmentation\"T\n\x04Slic\x12\x15\n\x08segments\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0b\x63ompactness\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x0b\n\t_segmentsB\x0e\n\x0c_compactness\"\x80\x01\n\nQuickshift\x12\x18\n\x0bkernel_size\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cmax_distance\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05ratio\x18\x03 \x01(\x01H\x02\x88\x01\x01\x42\x0e\n\x0c_kernel_sizeB\x0f\n\r_max_distanceB\x08\n\x06_ratio\"D\n\x04Grid\x12\x11\n\x04rows\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x07\x63olumns\x18\x02 \x01(\rH\x01\x88\x01\x01\x42\x07\n\x05_rowsB\n\n\x08_columns\"`\n\x06Target\x12\x0f\n\x05label\x18\x01 \x01(\tH\x00\x12\x0f\n\x05index\x18\x02 \x01(\rH\x00\x12\x0f\n\x05top_k\x18\x03 \x01(\rH\x00\x12\x19\n\x0f\x61\x62ove_threshold\x18\x04 \x01(\x08H\x00\x42\x08\n\x06target\"\xfc\x01\n\x0e\x45xplainOptions\x12\x30\n\x07targets\x18\x01 \x03(\x0b\x32\x1f.pellucid.api.explain.v1.Target\x12\x38\n\x0bscore_space\x18\x02 \x01(\x0e\x32#.pellucid.api.explain.v1.ScoreSpace\x12\x33\n\x08\x62\x61seline\x18\x03 \x01(\x0e\x32!.pellucid.api.explain.v1.Baseline\x12;\n\x0csegmentation\x18\x04 \x01(\x0b\x32%.pellucid.api.explain.v1.Segmentation\x12\x0c\n\x04seed\x18\x05 \x01(\x04*t\n\x08\x42\x61seline\x12\x18\n\x14\x42\x41SELINE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x42\x41SELINE_BLACK\x10\x01\x12\x11\n\rBASELINE_MEAN\x10\x02\x12\x11\n\rBASELINE_BLUR\x10\x03\x12\x14\n\x10\x42\x41SELINE_SILENCE\x10\x04*]\n\nScoreSpace\x12\x1b\n\x17SCORE_SPACE_UNSPECIFIED\x10\x00\x12\x15\n\x11SCORE_SPACE_LOGIT\x10\x01\x12\x1b\n\x17SCORE_SPACE_PROBABILITY\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pellucid/api/explain/v1/methods.proto\x12\x17pellucid.api.explain.v1\x1a\x19google/protobuf/any.proto\x1a&pellucid/api/common/v1/parameter.proto\"\xa7\x03\n\x06Method\x12-\n\x04lime\x18\x01 \x01(\x0b\x32\x1d.pellucid.api.explain.v1.LimeH\x00\x12:\n\x0bkernel_shap\x18\x02 \x01(\x0b\x32#.pellucid.api.explain.v1.KernelShapH\x00\x12@\n\x0epartition_shap\x18\x03 \x01(\x0b\x32&.pellucid.api.explain.v1.PartitionShapH\x00\x12\x37\n\tocclusion\x18\x04 \x01(\x0b\x32\".pellucid.api.explain.v1.OcclusionH\x00\x12\x34\n\x08grad_cam\x18\x05 \x01(\x0b\x32 .pellucid.api.explain.v1.GradCamH\x00\x12L\n\x14integrated_gradients\x18\x06 \x01(\x0b\x32,.pellucid.api.explain.v1.IntegratedGradientsH\x00\x12)\n\textension\x18\x0f \x01(\x0b\x32\x14.google.protobuf.AnyH\x00\x42\x08\n\x06method\"\xc4\x02\n\x04Lime\x12M\n\x07samples\x18\x01 \x01(\rB7\xaa\xd4\x18\x33\n\x11Perturbed inputs.\x12\x03\x35\x30\x30\x19\x00\x00\x00\x00\x00\x00$@!\x00\x00\x00\x00\x00\x88\xc3@*\x07samplesH\x00\x88\x01\x01\x12r\n\x0ckernel_width\x18\x02 \x01(\x01\x42W\xaa\xd4\x18S\n9Width of the exponential kernel over the cosine distance.\x12\x04\x30.25\x19{\x14\xaeG\xe1z\x84?!\x00\x00\x00\x00\x00\x00$@H\x01\x88\x01\x01\x12R\n\x05ridge\x18\x03 \x01(\x01\x42>\xaa\xd4\x18:\n!Strength of the ridge regression.\x12\x03\x31.0\x19\x00\x00\x00\x00\x00\x00\x00\x00!\x00\x00\x00\x00\x00@\x8f@H\x02\x88\x01\x01\x42\n\n\x08_samplesB\x0f\n\r_kernel_widthB\x08\n\x06_ridge\"\x94\x01\n\nKernelShap\x12z\n\x07samples\x18\x01 \x01(\rBd\xaa\xd4\x18`\n>Coalitions evaluated; all of them where 2^segments is smaller.\x12\x03\x35\x30\x30\x19\x00\x00\x00\x00\x00\x00$@!\x00\x00\x00\x00\x00\x88\xd3@*\x07samplesH\x00\x88\x01\x01\x42\n\n\x08_samples\"w\n\rPartitionShap\x12V\n\x0b\x65valuations\x18\x01 \x01(\rB<\xaa\xd4\x18\x38\n\x12Model evaluations.\x12\x03\x33\x30\x30\x19\x00\x00\x00\x00\x00\x00$@!\x00\x00\x00\x00\x00\x88\xd3@*\x0b\x65valuationsH\x00\x88\x01\x01\x42\x0e\n\x0c_evaluations\"\xe0\x02\n\tOcclusion\x12g\n\rwindow_height\x18\x01 \x01(\x01\x42K\xaa\xd4\x18G\n\x15Height of the window.\x12\x05\x30.125\x19{\x14\xaeG\xe1z\x94?!\x00\x00\x00\x00\x00\x00\xe0?*\x15of the input\'s heightH\x00\x88\x01\x01\x12\x64\n\x0cwindow_width\x18\x02 \x01(\x01\x42I\xaa\xd4\x18\x45\n\x14Width of the window.\x12\x05\x30.125\x19{\x14\xaeG\xe1z\x94?!\x00\x00\x00\x00\x00\x00\xe0?*\x14of the input\'s widthH\x01\x88\x01\x01\x12V\n\x06stride\x18\x03 \x01(\x01\x42\x41\xaa\xd4\x18=\n\x15Step between windows.\x12\x03\x30.5\x19\x9a\x99\x99\x99\x99\x99\xb9?!\x00\x00\x00\x00\x00\x00\xf0?*\rof the windowH\x02\x88\x01\x01\x42\x10\n\x0e_window_heightB\x0f\n\r_window_widthB\t\n\x07_stride\"\xd5\x01\n\x07GradCam\x12L\n\x05layer\x18\x01 \x01(\tB8\xaa\xd4\x18\x34\n2A layer of the model\'s card; by default its first.H\x00\x88\x01\x01\x12`\n\rpositive_only\x18\x02 \x01(\x08\x42\x44\xaa\xd4\x18@\n8Keep only what speaks for the target, as the paper does.\x12\x04trueH\x01\x88\x01\x01\x42\x08\n\x06_layerB\x10\n\x0e_positive_only\"\x80\x01\n\x13IntegratedGradients\x12_\n\x05steps\x18\x01 \x01(\rBK\xaa\xd4\x18G\n(Points of the Gauss-Legendre quadrature.\x12\x02\x35\x30\x19\x00\x00\x00\x00\x00\x00\x00@!\x00\x00\x00\x00\x00@\x8f@*\x05stepsH\x00\x88\x01\x01\x42\x08\n\x06_steps\"\xb7\x01\n\x0cSegmentation\x12-\n\x04slic\x18\x01 \x01(\x0b\x32\x1d.pellucid.api.explain.v1.SlicH\x00\x12\x39\n\nquickshift\x18\x02 \x01(\x0b\x32#.pellucid.api.explain.v1.QuickshiftH\x00\x12-\n\x04grid\x18\x03 \x01(\x0b\x32\x1d.pellucid.api.explain.v1.GridH\x00\x42\x0e\n\x0csegmentation\"\x90\x02\n\x04Slic\x12j\n\x08segments\x18\x01 \x01(\rBS\xaa\xd4\x18O\n-Aimed at; what comes out may differ a little.\x12\x02\x35\x30\x19\x00\x00\x00\x00\x00\x00\x00@!\x00\x00\x00\x00\x00\x00y@*\x08segmentsH\x00\x88\x01\x01\x12\x7f\n\x0b\x63ompactness\x18\x02 \x01(\x01\x42\x65\xaa\xd4\x18\x61\nMWeight of place against colour; by default 0.1 for one channel, 10 for three.\x19\xfc\xa9\xf1\xd2MbP?!\x00\x00\x00\x00\x00\x00Y@H\x01\x88\x01\x01\x42\x0b\n\t_segmentsB\x0e\n\x0c_compactness\"\xb8\x02\n\nQuickshift\x12]\n\x0bkernel_size\x18\x01 \x01(\x01\x42\x43\xaa\xd4\x18?\n\x1eWidth of the density estimate.\x12\x03\x34.0\x19\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00\x34@*\x06pixelsH\x00\x88\x01\x01\x12N\n\x0cmax_distance\x18\x02 \x01(\x01\x42\x33\xaa\xd4\x18/\n\rLongest link.\x12\x04\x32\x30.0\x19\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00i@*\x06pixelsH\x01\x88\x01\x01\x12P\n\x05ratio\x18\x03 \x01(\x01\x42<\xaa\xd4\x18\x38\n\x1fWeight of colour against place.\x12\x03\x30.5\x19\x00\x00\x00\x00\x00\x00\x00\x00!\x00\x00\x00\x00\x00\x00\xf0?H\x02\x88\x01\x01\x42\x0e\n\x0c_kernel_sizeB\x0f\n\r_max_distanceB\x08\n\x06_ratio\"\xc9\x01\n\x04Grid\x12R\n\x04rows\x18\x01 \x01(\rB?\xaa\xd4\x18;\n\x1eRectangles from top to bottom.\x12\x01\x38\x19\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00P@*\x04rowsH\x00\x88\x01\x01\x12X\n\x07\x63olumns\x18\x02 \x01(\rBB\xaa\xd4\x18>\n\x1eRectangles from left to right.\x12\x01\x38\x19\x00\x00\x00\x00\x00\x00\xf0?!\x00\x00\x00\x00\x00\x00P@*\x07\x63olumnsH\x01\x88\x01\x01\x42\x07\n\x05_rowsB\n\n\x08_columns\"`\n\x06Target\x12\x0f\n\x05label\x18\x01 \x01(\tH\x00\x12\x0f\n\x05index\x18\x02 \x01(\rH\x00\x12\x0f\n\x05top_k\x18\x03 \x01(\rH\x00\x12\x19\n\x0f\x61\x62ove_threshold\x18\x04 \x01(\x08H\x00\x42\x08\n\x06target\"\xfc\x01\n\x0e\x45xplainOptions\x12\x30\n\x07targets\x18\x01 \x03(\x0b\x32\x1f.pellucid.api.explain.v1.Target\x12\x38\n\x0bscore_space\x18\x02 \x01(\x0e\x32#.pellucid.api.explain.v1.ScoreSpace\x12\x33\n\x08\x62\x61seline\x18\x03 \x01(\x0e\x32!.pellucid.api.explain.v1.Baseline\x12;\n\x0csegmentation\x18\x04 \x01(\x0b\x32%.pellucid.api.explain.v1.Segmentation\x12\x0c\n\x04seed\x18\x05 \x01(\x04*t\n\x08\x42\x61seline\x12\x18\n\x14\x42\x41SELINE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x42\x41SELINE_BLACK\x10\x01\x12\x11\n\rBASELINE_MEAN\x10\x02\x12\x11\n\rBASELINE_BLUR\x10\x03\x12\x14\n\x10\x42\x41SELINE_SILENCE\x10\x04*]\n\nScoreSpace\x12\x1b\n\x17SCORE_SPACE_UNSPECIFIED\x10\x00\x12\x15\n\x11SCORE_SPACE_LOGIT\x10\x01\x12\x1b\n\x17SCORE_SPACE_PROBABILITY\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pellucid.api.explain.v1.methods_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BASELINE']._serialized_start=1774
-  _globals['_BASELINE']._serialized_end=1890
-  _globals['_SCORESPACE']._serialized_start=1892
-  _globals['_SCORESPACE']._serialized_end=1985
-  _globals['_METHOD']._serialized_start=67
-  _globals['_METHOD']._serialized_end=447
-  _globals['_LIME']._serialized_start=449
-  _globals['_LIME']._serialized_end=563
-  _globals['_KERNELSHAP']._serialized_start=565
-  _globals['_KERNELSHAP']._serialized_end=611
-  _globals['_PARTITIONSHAP']._serialized_start=613
-  _globals['_PARTITIONSHAP']._serialized_end=670
-  _globals['_OCCLUSION']._serialized_start=673
-  _globals['_OCCLUSION']._serialized_end=806
-  _globals['_GRADCAM']._serialized_start=808
-  _globals['_GRADCAM']._serialized_end=893
-  _globals['_INTEGRATEDGRADIENTS']._serialized_start=895
-  _globals['_INTEGRATEDGRADIENTS']._serialized_end=946
-  _globals['_SEGMENTATION']._serialized_start=949
-  _globals['_SEGMENTATION']._serialized_end=1132
-  _globals['_SLIC']._serialized_start=1134
-  _globals['_SLIC']._serialized_end=1218
-  _globals['_QUICKSHIFT']._serialized_start=1221
-  _globals['_QUICKSHIFT']._serialized_end=1349
-  _globals['_GRID']._serialized_start=1351
-  _globals['_GRID']._serialized_end=1419
-  _globals['_TARGET']._serialized_start=1421
-  _globals['_TARGET']._serialized_end=1517
-  _globals['_EXPLAINOPTIONS']._serialized_start=1520
-  _globals['_EXPLAINOPTIONS']._serialized_end=1772
+  _globals['_LIME'].fields_by_name['samples']._loaded_options = None
+  _globals['_LIME'].fields_by_name['samples']._serialized_options = b'\252\324\0303\n\021Perturbed inputs.\022\003500\031\000\000\000\000\000\000$@!\000\000\000\000\000\210\303@*\007samples'
+  _globals['_LIME'].fields_by_name['kernel_width']._loaded_options = None
+  _globals['_LIME'].fields_by_name['kernel_width']._serialized_options = b'\252\324\030S\n9Width of the exponential kernel over the cosine distance.\022\0040.25\031{\024\256G\341z\204?!\000\000\000\000\000\000$@'
+  _globals['_LIME'].fields_by_name['ridge']._loaded_options = None
+  _globals['_LIME'].fields_by_name['ridge']._serialized_options = b'\252\324\030:\n!Strength of the ridge regression.\022\0031.0\031\000\000\000\000\000\000\000\000!\000\000\000\000\000@\217@'
+  _globals['_KERNELSHAP'].fields_by_name['samples']._loaded_options = None
+  _globals['_KERNELSHAP'].fields_by_name['samples']._serialized_options = b'\252\324\030`\n>Coalitions evaluated; all of them where 2^segments is smaller.\022\003500\031\000\000\000\000\000\000$@!\000\000\000\000\000\210\323@*\007samples'
+  _globals['_PARTITIONSHAP'].fields_by_name['evaluations']._loaded_options = None
+  _globals['_PARTITIONSHAP'].fields_by_name['evaluations']._serialized_options = b'\252\324\0308\n\022Model evaluations.\022\003300\031\000\000\000\000\000\000$@!\000\000\000\000\000\210\323@*\013evaluations'
+  _globals['_OCCLUSION'].fields_by_name['window_height']._loaded_options = None
+  _globals['_OCCLUSION'].fields_by_name['window_height']._serialized_options = b'\252\324\030G\n\025Height of the window.\022\0050.125\031{\024\256G\341z\224?!\000\000\000\000\000\000\340?*\025of the input\'s height'
+  _globals['_OCCLUSION'].fields_by_name['window_width']._loaded_options = None
+  _globals['_OCCLUSION'].fields_by_name['window_width']._serialized_options = b'\252\324\030E\n\024Width of the window.\022\0050.125\031{\024\256G\341z\224?!\000\000\000\000\000\000\340?*\024of the input\'s width'
+  _globals['_OCCLUSION'].fields_by_name['stride']._loaded_options = None
+  _globals['_OCCLUSION'].fields_by_name['stride']._serialized_options = b'\252\324\030=\n\025Step between windows.\022\0030.5\031\232\231\231\231\231\231\271?!\000\000\000\000\000\000\360?*\rof the window'
+  _globals['_GRADCAM'].fields_by_name['layer']._loaded_options = None
+  _globals['_GRADCAM'].fields_by_name['layer']._serialized_options = b'\252\324\0304\n2A layer of the model\'s card; by default its first.'
+  _globals['_GRADCAM'].fields_by_name['positive_only']._loaded_options = None
+  _globals['_GRADCAM'].fields_by_name['positive_only']._serialized_options = b'\252\324\030@\n8Keep only what speaks for the target, as the paper does.\022\004true'
+  _globals['_INTEGRATEDGRADIENTS'].fields_by_name['steps']._loaded_options = None
+  _globals['_INTEGRATEDGRADIENTS'].fields_by_name['steps']._serialized_options = b'\252\324\030G\n(Points of the Gauss-Legendre quadrature.\022\00250\031\000\000\000\000\000\000\000@!\000\000\000\000\000@\217@*\005steps'
+  _globals['_SLIC'].fields_by_name['segments']._loaded_options = None
+  _globals['_SLIC'].fields_by_name['segments']._serialized_options = b'\252\324\030O\n-Aimed at; what comes out may differ a little.\022\00250\031\000\000\000\000\000\000\000@!\000\000\000\000\000\000y@*\010segments'
+  _globals['_SLIC'].fields_by_name['compactness']._loaded_options = None
+  _globals['_SLIC'].fields_by_name['compactness']._serialized_options = b'\252\324\030a\nMWeight of place against colour; by default 0.1 for one channel, 10 for three.\031\374\251\361\322MbP?!\000\000\000\000\000\000Y@'
+  _globals['_QUICKSHIFT'].fields_by_name['kernel_size']._loaded_options = None
+  _globals['_QUICKSHIFT'].fields_by_name['kernel_size']._serialized_options = b'\252\324\030?\n\036Width of the density estimate.\022\0034.0\031\000\000\000\000\000\000\360?!\000\000\000\000\000\0004@*\006pixels'
+  _globals['_QUICKSHIFT'].fields_by_name['max_distance']._loaded_options = None
+  _globals['_QUICKSHIFT'].fields_by_name['max_distance']._serialized_options = b'\252\324\030/\n\rLongest link.\022\00420.0\031\000\000\000\000\000\000\360?!\000\000\000\000\000\000i@*\006pixels'
+  _globals['_QUICKSHIFT'].fields_by_name['ratio']._loaded_options = None
+  _globals['_QUICKSHIFT'].fields_by_name['ratio']._serialized_options = b'\252\324\0308\n\037Weight of colour against place.\022\0030.5\031\000\000\000\000\000\000\000\000!\000\000\000\000\000\000\360?'
+  _globals['_GRID'].fields_by_name['rows']._loaded_options = None
+  _globals['_GRID'].fields_by_name['rows']._serialized_options = b'\252\324\030;\n\036Rectangles from top to bottom.\022\0018\031\000\000\000\000\000\000\360?!\000\000\000\000\000\000P@*\004rows'
+  _globals['_GRID'].fields_by_name['columns']._loaded_options = None
+  _globals['_GRID'].fields_by_name['columns']._serialized_options = b'\252\324\030>\n\036Rectangles from left to right.\022\0018\031\000\000\000\000\000\000\360?!\000\000\000\000\000\000P@*\007columns'
+  _globals['_BASELINE']._serialized_start=3193
+  _globals['_BASELINE']._serialized_end=3309
+  _globals['_SCORESPACE']._serialized_start=3311
+  _globals['_SCORESPACE']._serialized_end=3404
+  _globals['_METHOD']._serialized_start=134
+  _globals['_METHOD']._serialized_end=557
+  _globals['_LIME']._serialized_start=560
+  _globals['_LIME']._serialized_end=884
+  _globals['_KERNELSHAP']._serialized_start=887
+  _globals['_KERNELSHAP']._serialized_end=1035
+  _globals['_PARTITIONSHAP']._serialized_start=1037
+  _globals['_PARTITIONSHAP']._serialized_end=1156
+  _globals['_OCCLUSION']._serialized_start=1159
+  _globals['_OCCLUSION']._serialized_end=1511
+  _globals['_GRADCAM']._serialized_start=1514
+  _globals['_GRADCAM']._serialized_end=1727
+  _globals['_INTEGRATEDGRADIENTS']._serialized_start=1730
+  _globals['_INTEGRATEDGRADIENTS']._serialized_end=1858
+  _globals['_SEGMENTATION']._serialized_start=1861
+  _globals['_SEGMENTATION']._serialized_end=2044
+  _globals['_SLIC']._serialized_start=2047
+  _globals['_SLIC']._serialized_end=2319
+  _globals['_QUICKSHIFT']._serialized_start=2322
+  _globals['_QUICKSHIFT']._serialized_end=2634
+  _globals['_GRID']._serialized_start=2637
+  _globals['_GRID']._serialized_end=2838
+  _globals['_TARGET']._serialized_start=2840
+  _globals['_TARGET']._serialized_end=2936
+  _globals['_EXPLAINOPTIONS']._serialized_start=2939
+  _globals['_EXPLAINOPTIONS']._serialized_end=3191
 # @@protoc_insertion_point(module_scope)

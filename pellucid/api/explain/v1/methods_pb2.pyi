@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -87,6 +88,7 @@ class Method(_message.Message):
     OCCLUSION_FIELD_NUMBER: _builtins.int
     GRAD_CAM_FIELD_NUMBER: _builtins.int
     INTEGRATED_GRADIENTS_FIELD_NUMBER: _builtins.int
+    EXTENSION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def lime(self) -> Global___Lime: ...
     @_builtins.property
@@ -99,6 +101,12 @@ class Method(_message.Message):
     def grad_cam(self) -> Global___GradCam: ...
     @_builtins.property
     def integrated_gradients(self) -> Global___IntegratedGradients: ...
+    @_builtins.property
+    def extension(self) -> _any_pb2.Any:
+        """A method that this server has and this contract does not know: the message of its parameters,
+        as the capabilities name it.
+        """
+
     def __init__(
         self,
         *,
@@ -108,12 +116,13 @@ class Method(_message.Message):
         occlusion: Global___Occlusion | None = ...,
         grad_cam: Global___GradCam | None = ...,
         integrated_gradients: Global___IntegratedGradients | None = ...,
+        extension: _any_pb2.Any | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["grad_cam", b"grad_cam", "integrated_gradients", b"integrated_gradients", "kernel_shap", b"kernel_shap", "lime", b"lime", "method", b"method", "occlusion", b"occlusion", "partition_shap", b"partition_shap"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["extension", b"extension", "grad_cam", b"grad_cam", "integrated_gradients", b"integrated_gradients", "kernel_shap", b"kernel_shap", "lime", b"lime", "method", b"method", "occlusion", b"occlusion", "partition_shap", b"partition_shap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grad_cam", b"grad_cam", "integrated_gradients", b"integrated_gradients", "kernel_shap", b"kernel_shap", "lime", b"lime", "method", b"method", "occlusion", b"occlusion", "partition_shap", b"partition_shap"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extension", b"extension", "grad_cam", b"grad_cam", "integrated_gradients", b"integrated_gradients", "kernel_shap", b"kernel_shap", "lime", b"lime", "method", b"method", "occlusion", b"occlusion", "partition_shap", b"partition_shap"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_method: _TypeAlias = _typing.Literal["lime", "kernel_shap", "partition_shap", "occlusion", "grad_cam", "integrated_gradients"]  # noqa: Y015
+    _WhichOneofReturnType_method: _TypeAlias = _typing.Literal["lime", "kernel_shap", "partition_shap", "occlusion", "grad_cam", "integrated_gradients", "extension"]  # noqa: Y015
     _WhichOneofArgType_method: _TypeAlias = _typing.Literal["method", b"method"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_method) -> _WhichOneofReturnType_method | None: ...
 
@@ -129,11 +138,8 @@ class Lime(_message.Message):
     KERNEL_WIDTH_FIELD_NUMBER: _builtins.int
     RIDGE_FIELD_NUMBER: _builtins.int
     samples: _builtins.int
-    """Perturbed inputs. Range: 10 .. 10,000. Default: 500."""
     kernel_width: _builtins.float
-    """Width of the exponential kernel over the cosine distance. Range: 0.01 .. 10. Default: 0.25."""
     ridge: _builtins.float
-    """Strength of the ridge regression. Range: 0 .. 1,000. Default: 1."""
     def __init__(
         self,
         *,
@@ -168,9 +174,6 @@ class KernelShap(_message.Message):
 
     SAMPLES_FIELD_NUMBER: _builtins.int
     samples: _builtins.int
-    """Coalitions evaluated; all of them where 2^segments is smaller. Range: 10 .. 20,000.
-    Default: 500.
-    """
     def __init__(
         self,
         *,
@@ -194,7 +197,6 @@ class PartitionShap(_message.Message):
 
     EVALUATIONS_FIELD_NUMBER: _builtins.int
     evaluations: _builtins.int
-    """Model evaluations. Range: 10 .. 20,000. Default: 300."""
     def __init__(
         self,
         *,
@@ -222,11 +224,8 @@ class Occlusion(_message.Message):
     WINDOW_WIDTH_FIELD_NUMBER: _builtins.int
     STRIDE_FIELD_NUMBER: _builtins.int
     window_height: _builtins.float
-    """Height of the window as a share of the input's. Range: 0.02 .. 0.5. Default: 0.125."""
     window_width: _builtins.float
-    """Width of the window as a share of the input's. Range: 0.02 .. 0.5. Default: 0.125."""
     stride: _builtins.float
-    """Step as a share of the window. Range: 0.1 .. 1. Default: 0.5."""
     def __init__(
         self,
         *,
@@ -262,9 +261,7 @@ class GradCam(_message.Message):
     LAYER_FIELD_NUMBER: _builtins.int
     POSITIVE_ONLY_FIELD_NUMBER: _builtins.int
     layer: _builtins.str
-    """A layer of the model's card. Default: the card's first."""
     positive_only: _builtins.bool
-    """Keep only what speaks for the target, as the paper does. Default: true."""
     def __init__(
         self,
         *,
@@ -294,7 +291,6 @@ class IntegratedGradients(_message.Message):
 
     STEPS_FIELD_NUMBER: _builtins.int
     steps: _builtins.int
-    """Points of the Gauss-Legendre quadrature. Range: 2 .. 1,000. Default: 50."""
     def __init__(
         self,
         *,
@@ -351,9 +347,7 @@ class Slic(_message.Message):
     SEGMENTS_FIELD_NUMBER: _builtins.int
     COMPACTNESS_FIELD_NUMBER: _builtins.int
     segments: _builtins.int
-    """Aimed at; what comes out may differ a little. Range: 2 .. 400. Default: 50."""
     compactness: _builtins.float
-    """Weight of place against colour. Range: 0.001 .. 100. Default: 0.1 for grey, 10 for RGB."""
     def __init__(
         self,
         *,
@@ -385,11 +379,8 @@ class Quickshift(_message.Message):
     MAX_DISTANCE_FIELD_NUMBER: _builtins.int
     RATIO_FIELD_NUMBER: _builtins.int
     kernel_size: _builtins.float
-    """Width of the density estimate in pixels. Range: 1 .. 20. Default: 4."""
     max_distance: _builtins.float
-    """Longest link in pixels. Range: 1 .. 200. Default: 20."""
     ratio: _builtins.float
-    """Weight of colour against place. Range: 0 .. 1. Default: 0.5."""
     def __init__(
         self,
         *,
@@ -425,9 +416,7 @@ class Grid(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
-    """Range: 1 .. 64. Default: 8."""
     columns: _builtins.int
-    """Range: 1 .. 64. Default: 8."""
     def __init__(
         self,
         *,

@@ -33,8 +33,10 @@ class _ModelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelState
     MODEL_STATE_UNSPECIFIED: _ModelState.ValueType  # 0
     MODEL_STATE_READY: _ModelState.ValueType  # 1
     """It answers."""
-    MODEL_STATE_UNAVAILABLE: _ModelState.ValueType  # 2
-    """It is loading or unloading."""
+    MODEL_STATE_LOADING: _ModelState.ValueType  # 2
+    """It is loading, and will answer soon; or it is unloading."""
+    MODEL_STATE_FAILED: _ModelState.ValueType  # 3
+    """It could not be loaded, or its card cannot be read: see `state_reason`."""
 
 class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
     """State of a model."""
@@ -42,8 +44,10 @@ class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
 MODEL_STATE_UNSPECIFIED: ModelState.ValueType  # 0
 MODEL_STATE_READY: ModelState.ValueType  # 1
 """It answers."""
-MODEL_STATE_UNAVAILABLE: ModelState.ValueType  # 2
-"""It is loading or unloading."""
+MODEL_STATE_LOADING: ModelState.ValueType  # 2
+"""It is loading, and will answer soon; or it is unloading."""
+MODEL_STATE_FAILED: ModelState.ValueType  # 3
+"""It could not be loaded, or its card cannot be read: see `state_reason`."""
 Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
 @_typing.final
@@ -98,7 +102,7 @@ Global___GetCapabilitiesResponse: _TypeAlias = GetCapabilitiesResponse  # noqa: 
 
 @_typing.final
 class Model(_message.Message):
-    """One model."""
+    """One model. Of one that is not ready, only name, state and reason are known for sure."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -117,12 +121,16 @@ class Model(_message.Message):
     GRAD_CAM_LAYERS_FIELD_NUMBER: _builtins.int
     WEIGHTS_DIGEST_FIELD_NUMBER: _builtins.int
     CARD_JSON_FIELD_NUMBER: _builtins.int
+    STATE_REASON_FIELD_NUMBER: _builtins.int
+    BASELINES_FIELD_NUMBER: _builtins.int
+    SEGMENTATIONS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     title: _builtins.str
     description: _builtins.str
     modality: _builtins.str
-    """`chest_xray`, `speech` or `photo`."""
+    """What it looks at, in the card's own word, e.g. `chest_xray` or `speech`."""
     state: Global___ModelState.ValueType
     activation: _builtins.str
     """`softmax`, `sigmoid` or `binary_sigmoid`."""
@@ -130,6 +138,10 @@ class Model(_message.Message):
     """SHA-256 of the weights, in hexadecimal."""
     card_json: _builtins.str
     """The whole card, as JSON."""
+    state_reason: _builtins.str
+    """Why it is not ready; empty where it is."""
+    precision: _builtins.str
+    """Arithmetic that it runs in, e.g. `float32`; `unknown` where the engine does not say."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]: ...
     @_builtins.property
@@ -147,6 +159,14 @@ class Model(_message.Message):
     @_builtins.property
     def grad_cam_layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Layers for Grad-CAM, the default first."""
+
+    @_builtins.property
+    def baselines(self) -> _containers.RepeatedScalarFieldContainer[_methods_pb2.Baseline.ValueType]:
+        """What may stand where a segment is hidden, the default first."""
+
+    @_builtins.property
+    def segmentations(self) -> _containers.RepeatedCompositeFieldContainer[_explain_pb2.SegmentationCapability]:
+        """Ways to cut the input into segments, the default first."""
 
     def __init__(
         self,
@@ -166,10 +186,14 @@ class Model(_message.Message):
         grad_cam_layers: _abc.Iterable[_builtins.str] | None = ...,
         weights_digest: _builtins.str = ...,
         card_json: _builtins.str = ...,
+        state_reason: _builtins.str = ...,
+        baselines: _abc.Iterable[_methods_pb2.Baseline.ValueType] | None = ...,
+        segmentations: _abc.Iterable[_explain_pb2.SegmentationCapability] | None = ...,
+        precision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "parity", b"parity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "card_json", b"card_json", "contract", b"contract", "description", b"description", "grad_cam_layers", b"grad_cam_layers", "labels", b"labels", "media_types", b"media_types", "methods", b"methods", "modality", b"modality", "name", b"name", "parity", b"parity", "state", b"state", "title", b"title", "version", b"version", "weights_digest", b"weights_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "baselines", b"baselines", "card_json", b"card_json", "contract", b"contract", "description", b"description", "grad_cam_layers", b"grad_cam_layers", "labels", b"labels", "media_types", b"media_types", "methods", b"methods", "modality", b"modality", "name", b"name", "parity", b"parity", "precision", b"precision", "segmentations", b"segmentations", "state", b"state", "state_reason", b"state_reason", "title", b"title", "version", b"version", "weights_digest", b"weights_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -533,8 +557,10 @@ class ExplainResponse(_message.Message):
     PARTIAL_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     COMPARISON_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def prediction(self) -> Global___Explained:
+    def prediction(self) -> Global___ExplainedInput:
         """Sent first, once."""
 
     @_builtins.property
@@ -551,46 +577,56 @@ class ExplainResponse(_message.Message):
     def comparison(self) -> _explanation_pb2.Comparison:
         """Sent last, where there are at least two methods."""
 
+    @_builtins.property
+    def targets(self) -> _explanation_pb2.ResolvedTargets:
+        """Sent once, when the explanation begins: what is explained, with the scores of input and
+        baseline.
+        """
+
+    @_builtins.property
+    def failure(self) -> _explanation_pb2.MethodFailure:
+        """A method that has no map, or not one for every target; those after it go on."""
+
     def __init__(
         self,
         *,
-        prediction: Global___Explained | None = ...,
+        prediction: Global___ExplainedInput | None = ...,
         progress: _explanation_pb2.Progress | None = ...,
         partial: _explanation_pb2.Explanation | None = ...,
         explanation: _explanation_pb2.Explanation | None = ...,
         comparison: _explanation_pb2.Comparison | None = ...,
+        targets: _explanation_pb2.ResolvedTargets | None = ...,
+        failure: _explanation_pb2.MethodFailure | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "event", b"event", "explanation", b"explanation", "partial", b"partial", "prediction", b"prediction", "progress", b"progress"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "event", b"event", "explanation", b"explanation", "failure", b"failure", "partial", b"partial", "prediction", b"prediction", "progress", b"progress", "targets", b"targets"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "event", b"event", "explanation", b"explanation", "partial", b"partial", "prediction", b"prediction", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "event", b"event", "explanation", b"explanation", "failure", b"failure", "partial", b"partial", "prediction", b"prediction", "progress", b"progress", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["prediction", "progress", "partial", "explanation", "comparison"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["prediction", "progress", "partial", "explanation", "comparison", "targets", "failure"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
 
 @_typing.final
-class Explained(_message.Message):
-    """The prediction, and the part of the file that is explained."""
+class ExplainedInput(_message.Message):
+    """The prediction, and the part of the file that will be explained."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PREDICTION_FIELD_NUMBER: _builtins.int
     WINDOW_INDEX_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
+    QUEUE_POSITION_FIELD_NUMBER: _builtins.int
     window_index: _builtins.int
     """Which window is explained, from 0."""
+    queue_position: _builtins.int
+    """Explanations that run or wait before this one."""
     @_builtins.property
     def prediction(self) -> Global___Prediction: ...
     @_builtins.property
     def window(self) -> _media_pb2.Window:
         """What the model saw, without the tensor: digest, way back to the original, axes and a picture."""
-
-    @_builtins.property
-    def targets(self) -> _containers.RepeatedCompositeFieldContainer[_explanation_pb2.ResolvedTarget]:
-        """What is explained, in order."""
 
     def __init__(
         self,
@@ -598,12 +634,12 @@ class Explained(_message.Message):
         prediction: Global___Prediction | None = ...,
         window_index: _builtins.int = ...,
         window: _media_pb2.Window | None = ...,
-        targets: _abc.Iterable[_explanation_pb2.ResolvedTarget] | None = ...,
+        queue_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["prediction", b"prediction", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["prediction", b"prediction", "targets", b"targets", "window", b"window", "window_index", b"window_index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prediction", b"prediction", "queue_position", b"queue_position", "window", b"window", "window_index", b"window_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Explained: _TypeAlias = Explained  # noqa: Y015
+Global___ExplainedInput: _TypeAlias = ExplainedInput  # noqa: Y015

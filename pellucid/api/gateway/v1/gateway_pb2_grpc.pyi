@@ -40,10 +40,10 @@ class GatewayServiceStub:
     PlanExplain: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.PlanExplainRequest, _gateway_pb2.PlanExplainResponse]
     """Counts what an explanation would cost, without paying for it."""
     Explain: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]
-    """Classifies one file and explains the answer: the prediction first, then progress and usable
-    partial maps, each finished map, and last the comparison. When time runs short, maps come
-    truncated; if a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there
-    are and names it in `methods`.
+    """Classifies one file and explains the answer: the prediction first, then what is explained,
+    progress and usable partial maps, each finished map, and last the comparison. When time runs short, maps come
+    truncated; if a method fails or lacks the map of some target, the others go on, and its error
+    follows the maps that there are and names it in `methods`.
     """
 
 @_typing.type_check_only
@@ -58,10 +58,10 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     PlanExplain: _aio.UnaryUnaryMultiCallable[_gateway_pb2.PlanExplainRequest, _gateway_pb2.PlanExplainResponse]  # type: ignore[assignment]
     """Counts what an explanation would cost, without paying for it."""
     Explain: _aio.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]  # type: ignore[assignment]
-    """Classifies one file and explains the answer: the prediction first, then progress and usable
-    partial maps, each finished map, and last the comparison. When time runs short, maps come
-    truncated; if a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there
-    are and names it in `methods`.
+    """Classifies one file and explains the answer: the prediction first, then what is explained,
+    progress and usable partial maps, each finished map, and last the comparison. When time runs short, maps come
+    truncated; if a method fails or lacks the map of some target, the others go on, and its error
+    follows the maps that there are and names it in `methods`.
     """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -97,10 +97,10 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.ExplainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.ExplainResponse], _abc.AsyncIterator[_gateway_pb2.ExplainResponse]]:
-        """Classifies one file and explains the answer: the prediction first, then progress and usable
-        partial maps, each finished map, and last the comparison. When time runs short, maps come
-        truncated; if a method lacks the map of some target, DEADLINE_EXCEEDED follows the maps that there
-        are and names it in `methods`.
+        """Classifies one file and explains the answer: the prediction first, then what is explained,
+        progress and usable partial maps, each finished map, and last the comparison. When time runs short, maps come
+        truncated; if a method fails or lacks the map of some target, the others go on, and its error
+        follows the maps that there are and names it in `methods`.
         """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
