@@ -1,75 +1,66 @@
 """What stands where a segment is hidden, in the space of the model's input."""
 
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from pellucid.api.explain.v1 import methods_pb2
-from pellucid.cards import Card
-from pellucid.contracts import Layout, LogMelContract
+from pellucid.contracts import Baseline, InputSpec
 from pellucid.errors import InvalidArgument
 from pellucid.tensors import FloatArray
 
 BLUR_SHARE: Final = 1 / 16
 """Standard deviation of the blur, as a share of the input's shorter side."""
 
-Baseline: TypeAlias = "methods_pb2.Baseline.ValueType"
 
-
-def resolve_baseline(card: Card, wanted: Baseline, field: str) -> Baseline:
+def resolve_baseline(spec: InputSpec, wanted: Baseline, field: str) -> Baseline:
     """The baseline to use: what was asked for, or the default of the model's kind of input.
 
     Raises:
         InvalidArgument: there is no such baseline, or not for this kind of input.
     """
-    sound = isinstance(card.preprocess, LogMelContract)
     if wanted == methods_pb2.BASELINE_UNSPECIFIED:
-        return methods_pb2.BASELINE_SILENCE if sound else methods_pb2.BASELINE_MEAN
-    own = methods_pb2.BASELINE_SILENCE if sound else methods_pb2.BASELINE_BLACK
-    if wanted not in (own, methods_pb2.BASELINE_MEAN, methods_pb2.BASELINE_BLUR):
+        return spec.default_baseline
+    if wanted not in spec.baselines:
+        names = sorted(baseline_name(baseline) for baseline in spec.baselines)
         raise InvalidArgument(
-            f"{card.name} has no such baseline",
+            "the model's kind of input has no such baseline",
             field=field,
-            remedy=f"choose {'silence' if sound else 'black'}, mean or blur",
-            model=card.name,
+            remedy=f"choose one of: {', '.join(names)}",
         )
     return wanted
 
 
-def make_baseline(card: Card, wanted: Baseline, image: FloatArray) -> FloatArray:
+def baseline_name(baseline: Baseline) -> str:
+    """E.g. `mean`."""
+    return methods_pb2.Baseline.Name(baseline).removeprefix("BASELINE_").lower()
+
+
+def make_baseline(spec: InputSpec, wanted: Baseline, tensor: FloatArray) -> FloatArray:
     """Values of a resolved baseline.
 
     Args:
-        card: the model's.
+        spec: the model's.
         wanted: from `resolve_baseline`.
-        image: the input, `card.preprocess.shape`.
+        tensor: the input, `spec.shape`.
 
     Returns:
         `(1, *shape)`, or the shortest shape of four axes that broadcasts to it: a constant travels
         to Triton with every call.
     """
-    channel = 0 if card.preprocess.layout is Layout.CHW else 2
+    channel = spec.channel_axis
     if wanted == methods_pb2.BASELINE_BLUR:
-        plane = [length for axis, length in enumerate(image.shape) if axis != channel]
-        sigma = [min(plane) * BLUR_SHARE] * 3
+        sigma = [min(spec.plane) * BLUR_SHARE] * 3
         sigma[channel] = 0
-        blurred = gaussian_filter(image.astype(np.float64), sigma)
+        blurred = gaussian_filter(tensor.astype(np.float64), sigma)
         return np.asarray(blurred[np.newaxis], dtype=np.float32)
-    return _constant(_levels(card, wanted, image, channel), channel)
-
-
-def _levels(card: Card, wanted: Baseline, image: FloatArray, channel: int) -> FloatArray:
-    """One value a channel."""
-    contract = card.preprocess
     if wanted == methods_pb2.BASELINE_MEAN:
         axes = tuple(axis for axis in range(3) if axis != channel)
-        levels = image.mean(axis=axes, dtype=np.float64)
-    elif isinstance(contract, LogMelContract):
-        levels = np.array([(contract.floor_db - contract.mean) / contract.std])
+        levels = tensor.mean(axis=axes, dtype=np.float64)
     else:
-        levels = -np.array(contract.mean) / np.array(contract.std)
-    return np.asarray(levels, dtype=np.float32)
+        levels, _ = spec.value_range
+    return _constant(np.asarray(levels, dtype=np.float32), channel)
 
 
 def _constant(levels: FloatArray, channel: int) -> FloatArray:

@@ -1,40 +1,46 @@
 """Events to the messages of the API."""
 
-from typing import Final
-
-import numpy as np
-
-from explain_service.events import Compared, Event, Explained, Progressed, Resolved, ResolvedTarget
-from explain_service.methods import encode_method
-from explain_service.segmentation import encode_segmentation
+from explain_service.attribution import SegmentValues
+from explain_service.events import (
+    Event,
+    MapReady,
+    MapsCompared,
+    MethodFailed,
+    MethodProgress,
+    RequestAccepted,
+    ResolvedTarget,
+    TargetsResolved,
+)
+from explain_service.methods.registry import encode_method
 from pellucid.api.explain.v1 import explain_pb2, explanation_pb2, methods_pb2
 from pellucid.tensors import encode
-
-_GAPS: Final = ("completeness_gap", "additivity_gap", "r_squared", "coverage")
-_ALL_ZERO: Final = "the map is zero everywhere: the method found nothing"
-_TRUNCATED: Final = "the deadline came first: the map rests on fewer calls than asked for"
 
 
 def encode_event(event: Event) -> explain_pb2.ExplainResponse:
     """One event as one message of the stream."""
     match event:
-        case Resolved():
-            targets = explain_pb2.ResolvedTargets(
-                targets=[_target(target, event) for target in event.targets],
-                input_digest=event.input_digest,
+        case RequestAccepted():
+            accepted = explain_pb2.Accepted(
+                queue_position=event.queue_position, input_digest=event.input_digest
             )
+            return explain_pb2.ExplainResponse(accepted=accepted)
+        case TargetsResolved():
+            found = [_target(target) for target in event.targets]
+            targets = explanation_pb2.ResolvedTargets(targets=found)
             return explain_pb2.ExplainResponse(targets=targets)
-        case Progressed():
+        case MethodProgress():
             return explain_pb2.ExplainResponse(progress=_progress(event))
-        case Explained(partial=True):
+        case MapReady(partial=True):
             return explain_pb2.ExplainResponse(partial=_explanation(event))
-        case Explained():
+        case MapReady():
             return explain_pb2.ExplainResponse(explanation=_explanation(event))
-        case Compared():
+        case MethodFailed():
+            return explain_pb2.ExplainResponse(failure=_failure(event))
+        case MapsCompared():
             return explain_pb2.ExplainResponse(comparison=_comparison(event))
 
 
-def _progress(event: Progressed) -> explanation_pb2.Progress:
+def _progress(event: MethodProgress) -> explanation_pb2.Progress:
     return explanation_pb2.Progress(
         method=event.method,
         calls_done=event.calls_done,
@@ -44,83 +50,95 @@ def _progress(event: Progressed) -> explanation_pb2.Progress:
     )
 
 
-def _target(target: ResolvedTarget, resolved: Resolved) -> explanation_pb2.ResolvedTarget:
+def _target(target: ResolvedTarget) -> explanation_pb2.ResolvedTarget:
     return explanation_pb2.ResolvedTarget(
         label=target.label,
         index=target.index,
         score=target.score,
         baseline_score=target.baseline_score,
-        score_space=_score_space(resolved),
+        score_space=_score_space(target.probability),
     )
 
 
-def _score_space(resolved: Resolved) -> "methods_pb2.ScoreSpace.ValueType":
-    if resolved.query.probability:
+def _score_space(probability: bool) -> "methods_pb2.ScoreSpace.ValueType":
+    if probability:
         return methods_pb2.SCORE_SPACE_PROBABILITY
     return methods_pb2.SCORE_SPACE_LOGIT
 
 
-def _explanation(event: Explained) -> explanation_pb2.Explanation:
-    attribution = event.attribution
+def _explanation(event: MapReady) -> explanation_pb2.Explanation:
+    method = event.call.method
     return explanation_pb2.Explanation(
-        method=event.parameters.name,
-        target=_target(event.target, event.resolved),
-        map=encode(attribution.map),
-        segment_scores=_segment_scores(event),
+        method=method.name,
+        target=_target(event.target),
+        map=encode(event.map),
+        segment_scores=_segment_scores(event.segments),
         trust=_trust(event),
         receipt=_receipt(event),
-        truncated=attribution.truncated,
+        truncated=event.truncated,
+        title=method.title,
+        description=method.description,
     )
 
 
-def _segment_scores(event: Explained) -> explanation_pb2.SegmentScores | None:
-    attribution = event.attribution
-    if event.segments is None or attribution.segment_values is None:
+def _segment_scores(found: SegmentValues | None) -> explanation_pb2.SegmentScores | None:
+    if found is None:
         return None
-    scores = explanation_pb2.SegmentScores(
-        segments=encode(event.segments), values=attribution.segment_values.tolist()
+    return explanation_pb2.SegmentScores(
+        segments=encode(found.segments),
+        values=found.values.tolist(),
+        low=() if found.low is None else found.low.tolist(),
+        high=() if found.high is None else found.high.tolist(),
     )
-    if attribution.segment_low is not None and attribution.segment_high is not None:
-        scores.low.extend(attribution.segment_low.tolist())
-        scores.high.extend(attribution.segment_high.tolist())
-    return scores
 
 
-def _trust(event: Explained) -> explanation_pb2.Trust:
-    attribution = event.attribution
-    all_zero = not np.any(attribution.map)
-    warnings = list(attribution.warnings)
-    warnings += [_ALL_ZERO] if all_zero else []
-    warnings += [_TRUNCATED] if attribution.truncated else []
-    trust = explanation_pb2.Trust(all_zero=all_zero, warnings=warnings)
-    for name in _GAPS:
-        value = getattr(attribution, name)
-        if value is not None:
-            setattr(trust, name, value)
-    return trust
+def _trust(event: MapReady) -> explanation_pb2.Trust:
+    return explanation_pb2.Trust(
+        all_zero=event.all_zero,
+        warnings=event.warnings,
+        measures=[
+            explanation_pb2.Measure(
+                name=measure.kind.name,
+                title=measure.kind.title,
+                value=measure.value,
+                grade=measure.grade.value,
+                words=measure.words,
+            )
+            for measure in event.measures
+        ],
+    )
 
 
-def _receipt(event: Explained) -> explanation_pb2.Receipt:
-    query = event.resolved.query
-    on_segments = event.segments is not None
+def _receipt(event: MapReady) -> explanation_pb2.Receipt:
+    request, facts = event.request, event.facts
     return explanation_pb2.Receipt(
-        model=query.model.card.name,
-        model_version=query.model.version,
-        weights_digest=query.model.weights_digest,
-        input_digest=event.resolved.input_digest,
-        method=encode_method(event.parameters),
-        score_space=_score_space(event.resolved),
-        baseline=query.baseline,
-        segmentation=encode_segmentation(query.segmentation) if on_segments else None,
-        seed=query.seed,
-        precision=event.run.precision,
-        model_calls=event.run.model_calls,
-        seconds=event.run.seconds,
-        library_versions=event.run.library_versions,
+        model=request.model.card.name,
+        model_version=request.model.version,
+        weights_digest=request.model.weights_digest,
+        input_digest=facts.input_digest,
+        method=encode_method(event.call.method, event.call.parameters),
+        score_space=_score_space(request.probability),
+        baseline=request.baseline,
+        segmentation=request.segmentation if event.call.method.on_segments else None,
+        seed=request.seed,
+        precision=facts.precision,
+        model_calls=facts.model_calls,
+        seconds=facts.seconds,
+        library_versions=facts.library_versions,
     )
 
 
-def _comparison(event: Compared) -> explanation_pb2.Comparison:
+def _failure(event: MethodFailed) -> explanation_pb2.MethodFailure:
+    return explanation_pb2.MethodFailure(
+        method=event.method,
+        reason=event.reason,
+        message=event.message,
+        remedy=event.remedy,
+        retriable=event.retriable,
+    )
+
+
+def _comparison(event: MapsCompared) -> explanation_pb2.Comparison:
     return explanation_pb2.Comparison(
         agreements=[
             explanation_pb2.Agreement(

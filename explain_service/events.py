@@ -1,13 +1,14 @@
 """What happens while a request is explained, in the order in which a client hears of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from explain_service.attribution import Attribution
+from explain_service.attribution import SegmentValues
 from explain_service.comparison import Agreement
-from explain_service.parameters import Parameters
-from explain_service.query import Query
-from explain_service.segmentation import SegmentMap
+from explain_service.measures import Measure
+from explain_service.request import CheckedRequest, MethodCall
+from pellucid.tensors import FloatArray
 
 
 @dataclass(frozen=True)
@@ -18,19 +19,27 @@ class ResolvedTarget:
     index: int
     score: float
     baseline_score: float
+    probability: bool
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """First: what is explained."""
+class RequestAccepted:
+    """First: nothing is wrong with the request."""
 
-    query: Query
-    targets: tuple[ResolvedTarget, ...]
     input_digest: str
+    queue_position: int
+    """Explanations that run or wait before this one."""
 
 
 @dataclass(frozen=True)
-class Progressed:
+class TargetsResolved:
+    """The work begins: what is explained."""
+
+    targets: tuple[ResolvedTarget, ...]
+
+
+@dataclass(frozen=True)
+class MethodProgress:
     """How far one method is."""
 
     method: str
@@ -41,9 +50,10 @@ class Progressed:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFacts:
     """How a method ran: the part of a receipt that the request alone does not tell."""
 
+    input_digest: str
     precision: str
     model_calls: int
     seconds: float
@@ -51,25 +61,45 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Explained:
+class MapReady:
     """A map, finished or usable."""
 
-    resolved: Resolved
-    parameters: Parameters
+    request: CheckedRequest
+    call: MethodCall
     target: ResolvedTarget
-    attribution: Attribution
-    segments: SegmentMap | None
-    """`(H, W)`, for methods that work on segments."""
-    run: Run
+    map: FloatArray
+    """`(H, W)`."""
+    segments: SegmentValues | None
+    """For methods that work on segments."""
+    measures: tuple[Measure, ...]
+    warnings: tuple[str, ...]
+    all_zero: bool
+    truncated: bool
+    facts: RunFacts
     partial: bool
     """The method still runs; a later map takes this one's place."""
 
 
 @dataclass(frozen=True)
-class Compared:
+class MethodFailed:
+    """A method that has no map, or not one for every target."""
+
+    method: str
+    reason: str
+    message: str
+    remedy: str
+    retriable: bool
+
+
+@dataclass(frozen=True)
+class MapsCompared:
     """Last, where there are at least two methods."""
 
     agreements: tuple[Agreement, ...]
 
 
-Event = Resolved | Progressed | Explained | Compared
+Event: TypeAlias = (
+    RequestAccepted | TargetsResolved | MethodProgress | MapReady | MethodFailed | MapsCompared
+)
+
+Emit: TypeAlias = Callable[[Event], None]

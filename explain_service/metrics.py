@@ -5,7 +5,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 _SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
-_GAPS: Final = (1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1, 3)
+_VALUES: Final = (1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 1, 3)
 
 STEPS = Counter("pellucid_explain_step", "Model calls made for explanations.", ("method",))
 SECONDS = Histogram(
@@ -13,22 +13,19 @@ SECONDS = Histogram(
 )
 QUEUE_DEPTH = Gauge("pellucid_queue_depth", "Explanations that wait for a worker.")
 RUNNING = Gauge("pellucid_explain_running", "Explanations that are being computed.")
-COMPLETENESS_GAP = Histogram(
-    "pellucid_completeness_gap",
-    "|sum of attributions - (score - baseline score)| of integrated gradients.",
-    ("model",),
-    buckets=_GAPS,
-)
-ADDITIVITY_GAP = Histogram(
-    "pellucid_additivity_gap",
-    "|sum of attributions - (score - baseline score)| of SHAP.",
-    ("method", "model"),
-    buckets=_GAPS,
+MEASURES = Histogram(
+    "pellucid_explain_measure",
+    "Numbers that say how far a map can be trusted, by their name.",
+    ("measure", "method", "model"),
+    buckets=_VALUES,
 )
 TRUNCATED = Counter(
     "pellucid_explain_truncated", "Maps that the deadline cut short.", ("method", "model")
 )
-CANCELLED = Counter("pellucid_explain_cancelled", "Explanations that nobody waited for any more.")
+FAILED = Counter(
+    "pellucid_explain_failed", "Methods that failed while others went on.", ("method", "reason")
+)
+CANCELLED = Counter("pellucid_explain_cancelled", "Explanations that were cancelled.")
 TRITON_CALLS = Counter("pellucid_triton_calls", "Calls to Triton with masks.", ("model",))
 TRITON_BYTES = Counter(
     "pellucid_triton_sent_bytes", "Bytes of tensors sent to Triton with masks.", ("model",)

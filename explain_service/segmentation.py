@@ -1,17 +1,18 @@
 """How the input is cut into what the perturbation methods keep or hide."""
 
-from typing import Any, Final
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from google.protobuf.message import Message
 from skimage.segmentation import quickshift, slic
 
-from explain_service.parameters import Parameters, parameter
 from explain_service.randomness import random_state
 from pellucid.api.explain.v1 import methods_pb2
-from pellucid.cards import Card
-from pellucid.contracts import LogMelContract
+from pellucid.contracts import InputSpec
 from pellucid.errors import InvalidArgument
+from pellucid.parameters import resolve
 from pellucid.tensors import FloatArray
 
 SegmentMap = npt.NDArray[np.uint16]
@@ -19,130 +20,177 @@ SegmentMap = npt.NDArray[np.uint16]
 MAX_SEGMENTS: Final = 4_096
 """More cannot be told apart with any number of samples that is allowed."""
 
+Picture = npt.NDArray[np.float64]
+"""`(H, W, C)`, from 0 (black, silence) to 1."""
+P = TypeVar("P", bound=Message)
 
-class Slic(Parameters):
-    """Superpixels by k-means in place and colour."""
+
+class Segmenter(ABC, Generic[P]):
+    """One way to cut the plane; `message` describes its parameters."""
+
+    name: ClassVar[str]
+    """Field of `Segmentation`."""
+    title: ClassVar[str]
+    description: ClassVar[str]
+    paper: ClassVar[str] = ""
+    message: ClassVar[type[Message]]
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Distributions that take part, for the receipts."""
+
+    def resolve(self, parameters: P, spec: InputSpec) -> P:
+        """Fill in what the kind of input decides; all else is resolved."""
+        return parameters
+
+    @abstractmethod
+    def expected(self, parameters: P) -> int:
+        """About how many segments will come out, before the input is known."""
+
+    @abstractmethod
+    def cut(self, picture: Picture, parameters: P, seed: int) -> npt.NDArray[Any]:
+        """Labels `(H, W)`, in any numbering; `seed` decides ties."""
+
+
+class SlicSegmenter(Segmenter[methods_pb2.Slic]):
+    """Superpixels by k-means."""
 
     name = "slic"
-    segments: int = parameter(
-        50, "Aimed at; what comes out may differ a little.", ge=2, le=400, unit="segments"
-    )
-    compactness: float | None = parameter(
-        None,
-        "Weight of place against colour; by default 0.1 for grey, 10 for RGB.",
-        ge=0.001,
-        le=100.0,
-    )
+    title = "SLIC superpixels"
+    description = "Superpixels by k-means in place and colour."
+    paper = "doi:10.1109/TPAMI.2012.120"
+    message = methods_pb2.Slic
+    libraries = ("scikit-image",)
+
+    def resolve(self, parameters: methods_pb2.Slic, spec: InputSpec) -> methods_pb2.Slic:
+        """Grey values differ less than colours do."""
+        if not parameters.HasField("compactness"):
+            parameters.compactness = 10.0 if spec.planes == 3 else 0.1
+        return parameters
+
+    def expected(self, parameters: methods_pb2.Slic) -> int:
+        """As aimed at."""
+        return parameters.segments
+
+    def cut(self, picture: Picture, parameters: methods_pb2.Slic, seed: int) -> npt.NDArray[Any]:
+        """By scikit-image."""
+        grey = picture.shape[2] == 1
+        found: npt.NDArray[Any] = slic(
+            picture[..., 0] if grey else picture,
+            n_segments=parameters.segments,
+            compactness=parameters.compactness,
+            channel_axis=None if grey else -1,
+            start_label=0,
+        )
+        return found
 
 
-class Quickshift(Parameters):
+class QuickshiftSegmenter(Segmenter[methods_pb2.Quickshift]):
     """Superpixels by mode seeking."""
 
     name = "quickshift"
-    kernel_size: float = parameter(
-        4.0, "Width of the density estimate.", ge=1.0, le=20.0, unit="pixels"
-    )
-    max_distance: float = parameter(20.0, "Longest link.", ge=1.0, le=200.0, unit="pixels")
-    ratio: float = parameter(0.5, "Weight of colour against place.", ge=0.0, le=1.0)
+    title = "Quickshift superpixels"
+    description = "Superpixels by mode seeking in place and colour."
+    paper = "doi:10.1007/978-3-540-88693-8_52"
+    message = methods_pb2.Quickshift
+    libraries = ("scikit-image",)
+
+    def expected(self, parameters: methods_pb2.Quickshift) -> int:
+        """It depends on the picture."""
+        return 100
+
+    def cut(
+        self, picture: Picture, parameters: methods_pb2.Quickshift, seed: int
+    ) -> npt.NDArray[Any]:
+        """By scikit-image, which takes a seed and no generator."""
+        found: npt.NDArray[Any] = quickshift(  # type: ignore[no-untyped-call]
+            np.repeat(picture, 3 // picture.shape[2], axis=2),
+            kernel_size=parameters.kernel_size,
+            max_dist=parameters.max_distance,
+            ratio=parameters.ratio,
+            rng=int(random_state(seed).randint(1 << 31)),
+        )
+        return found
 
 
-class Grid(Parameters):
-    """Rectangles of equal size: for sound, mel bands by time."""
+class GridSegmenter(Segmenter[methods_pb2.Grid]):
+    """Rectangles."""
 
     name = "grid"
-    rows: int = parameter(8, "Rectangles from top to bottom.", ge=1, le=64, unit="rows")
-    columns: int = parameter(8, "Rectangles from left to right.", ge=1, le=64, unit="columns")
+    title = "Grid"
+    description = "Rectangles of equal size: for sound, mel bands by time."
+    message = methods_pb2.Grid
+
+    def expected(self, parameters: methods_pb2.Grid) -> int:
+        """Exactly, unless the plane is smaller."""
+        return parameters.rows * parameters.columns
+
+    def cut(self, picture: Picture, parameters: methods_pb2.Grid, seed: int) -> npt.NDArray[Any]:
+        """By whole cells."""
+        height, width = picture.shape[:2]
+        rows = np.arange(height) * parameters.rows // height
+        columns = np.arange(width) * parameters.columns // width
+        return np.asarray(rows[:, np.newaxis] * parameters.columns + columns)
 
 
-SEGMENTATIONS: Final[dict[str, type[Parameters]]] = {
-    kind.name: kind for kind in (Slic, Quickshift, Grid)
+SEGMENTERS: Final[dict[str, Segmenter[Any]]] = {
+    segmenter.name: segmenter
+    for segmenter in (SlicSegmenter(), QuickshiftSegmenter(), GridSegmenter())
 }
+"""By the field of `Segmentation`."""
 
 
-def decode_segmentation(card: Card, message: methods_pb2.Segmentation, field: str) -> Parameters:
-    """What was asked for, or the default of the model's kind of input, with all values known.
+def resolve_segmentation(
+    spec: InputSpec, message: methods_pb2.Segmentation, field: str
+) -> methods_pb2.Segmentation:
+    """What was asked for, or the default of the kind of input, with all values known.
 
     Raises:
-        InvalidArgument: a value is out of range.
+        InvalidArgument: a value is out of range; `field` is the path of the segmentation.
     """
-    sound = isinstance(card.preprocess, LogMelContract)
-    name = message.WhichOneof("segmentation") or ("grid" if sound else "slic")
-    chosen = SEGMENTATIONS[name].decode(getattr(message, name), f"{field}.{name}")
-    if isinstance(chosen, Slic) and chosen.compactness is None:
-        default = 10.0 if card.preprocess.planes == 3 else 0.1
-        return chosen.model_copy(update={"compactness": default})
-    return chosen
+    chosen = message if message.WhichOneof("segmentation") else spec.default_segmentation()
+    segmenter, parameters = _chosen(chosen)
+    checked = resolve(parameters, f"{field}.{segmenter.name}")
+    return methods_pb2.Segmentation(**{segmenter.name: segmenter.resolve(checked, spec)})
 
 
-def encode_segmentation(parameters: Parameters) -> methods_pb2.Segmentation:
-    """A segmentation with every value, for the receipt."""
-    message = methods_pb2.Segmentation()
-    parameters.encode(getattr(message, parameters.name))
-    return message
+def expected_segments(segmentation: methods_pb2.Segmentation) -> int:
+    """About how many segments a resolved segmentation gives, before the input is known."""
+    segmenter, parameters = _chosen(segmentation)
+    return segmenter.expected(parameters)
 
 
-def expected_segments(parameters: Parameters) -> int:
-    """About how many segments will come out, before the input is known."""
-    match parameters:
-        case Slic():
-            return parameters.segments
-        case Grid():
-            return parameters.rows * parameters.columns
-        case _:
-            return 100
+def segmentation_libraries(segmentation: methods_pb2.Segmentation) -> tuple[str, ...]:
+    """Distributions that take part in a resolved segmentation."""
+    return _chosen(segmentation)[0].libraries
 
 
-def segment(card: Card, parameters: Parameters, image: FloatArray, seed: int) -> SegmentMap:
+def segment(
+    spec: InputSpec, segmentation: methods_pb2.Segmentation, tensor: FloatArray, seed: int
+) -> SegmentMap:
     """Cut one input.
 
     Args:
-        card: the model's.
-        parameters: from `decode_segmentation`.
-        image: the input, `card.preprocess.shape`.
-        seed: decides ties of quickshift.
+        spec: the model's.
+        segmentation: from `resolve_segmentation`.
+        tensor: the input, `spec.shape`.
+        seed: decides ties.
 
     Raises:
         InvalidArgument: far too many segments came out.
     """
-    picture = card.preprocess.displayed(image)
-    found: Any
-    match parameters:
-        case Slic():
-            grey = picture.shape[2] == 1
-            found = slic(
-                picture[..., 0] if grey else picture,
-                n_segments=parameters.segments,
-                compactness=parameters.compactness,
-                channel_axis=None if grey else -1,
-                start_label=0,
-            )
-        case Quickshift():
-            found = quickshift(  # type: ignore[no-untyped-call]
-                np.repeat(picture, 3 // picture.shape[2], axis=2),
-                kernel_size=parameters.kernel_size,
-                max_dist=parameters.max_distance,
-                ratio=parameters.ratio,
-                rng=int(random_state(seed).randint(1 << 31)),  # it takes no generator
-            )
-        case _:
-            assert isinstance(parameters, Grid)
-            found = _grid(parameters, picture.shape[0], picture.shape[1])
-    return _numbered(found, parameters)
-
-
-def _grid(parameters: Grid, height: int, width: int) -> npt.NDArray[np.int64]:
-    rows = np.arange(height) * parameters.rows // height
-    columns = np.arange(width) * parameters.columns // width
-    return rows[:, np.newaxis] * parameters.columns + columns
-
-
-def _numbered(found: npt.NDArray[Any], parameters: Parameters) -> SegmentMap:
+    segmenter, parameters = _chosen(segmentation)
+    found = segmenter.cut(spec.displayed(tensor), parameters, seed)
     labels, numbers = np.unique(found, return_inverse=True)
     if len(labels) > MAX_SEGMENTS:
         raise InvalidArgument(
-            f"{parameters.name} cut the input into {len(labels)} segments",
-            field=f"options.segmentation.{parameters.name}",
+            f"{segmenter.name} cut the input into {len(labels)} segments",
+            field=f"options.segmentation.{segmenter.name}",
             remedy=f"choose parameters that give {MAX_SEGMENTS} at most",
             segments=str(len(labels)),
         )
     return numbers.reshape(found.shape).astype(np.uint16)
+
+
+def _chosen(segmentation: methods_pb2.Segmentation) -> tuple[Segmenter[Any], Any]:
+    name = segmentation.WhichOneof("segmentation")
+    assert name is not None
+    return SEGMENTERS[name], getattr(segmentation, name)

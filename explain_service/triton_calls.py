@@ -1,17 +1,17 @@
 """Calls to Triton from worker threads: bounded for the whole process, in the order of asking."""
 
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Final, Self, TypeVar
 
 import numpy as np
-from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, InferResult
 from tritonclient.utils import InferenceServerException
 
 from explain_service import metrics
+from explain_service.run_control import Cancellation, RunControl, TimeBudget
 from explain_service.settings import ExplainSettings
-from explain_service.tick import Cancelled, Tick
 from pellucid.cards import MASKED_SUFFIX
 from pellucid.serving.channels import channel_options, triton_credentials
 from pellucid.serving.deadline import Deadline
@@ -29,8 +29,8 @@ T = TypeVar("T")
 class Caller:
     """On whose behalf Triton is called."""
 
-    stop: threading.Event
-    """Set when nobody waits any more; a call that was not sent yet is then not sent."""
+    cancellation: Cancellation
+    """A call that was not sent yet is then not sent; one that was is cancelled."""
     deadline: Deadline
     request_id: str
 
@@ -38,10 +38,11 @@ class Caller:
         """Result of what runs elsewhere.
 
         Raises:
-            Cancelled: nobody waits any more.
+            Cancelled: the request was.
             DeadlineTooShort: the time is up.
         """
-        return Tick(total=0, stop=self.stop, deadline=self.deadline).wait(work)
+        budget = TimeBudget(deadline=self.deadline)
+        return RunControl(total=0, cancellation=self.cancellation, budget=budget).wait(work)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Fixed:
+class SharedInputs:
     """What all calls about one input share; it can be in several calls at once."""
 
     inputs: tuple[InferInput, ...]
@@ -61,9 +62,9 @@ class Fixed:
     """Size of the elements."""
 
     @classmethod
-    def of(cls, image: FloatArray, baseline: FloatArray, segments: Array) -> Self:
+    def of(cls, tensor: FloatArray, baseline: FloatArray, segments: Array) -> Self:
         """Encode an input `(*shape)`, a baseline of four axes, and a segment map `(H, W)`."""
-        arrays = {"image": image[np.newaxis], "baseline": baseline, "segments": segments}
+        arrays = {"image": tensor[np.newaxis], "baseline": baseline, "segments": segments}
         inputs = tuple(_tensor(name, array) for name, array in arrays.items())
         return cls(inputs, sum(array.nbytes for array in arrays.values()))
 
@@ -86,11 +87,13 @@ class TritonCalls:
     def __init__(self, settings: ExplainSettings) -> None:
         """Prepare a client; it connects with the first call."""
         options: list[tuple[str, Any]] = [*channel_options(settings.max_message_bytes)]
-        self.calls_in_flight = calls_in_flight = settings.calls_in_flight
+        self.calls_in_flight = settings.calls_in_flight
+        self.masks_per_call = settings.masks_per_call
+        self._call_timeout_s = settings.triton_call_timeout_s
         self._client = InferenceServerClient(
             settings.triton_url, creds=triton_credentials(settings), channel_args=options
         )
-        self._threads = ThreadPoolExecutor(calls_in_flight, "triton-call")
+        self._threads = ThreadPoolExecutor(settings.calls_in_flight, "triton-call")
 
     def close(self) -> None:
         """Send nothing any more, give up what was sent, close the connection."""
@@ -99,25 +102,24 @@ class TritonCalls:
         self._threads.shutdown()
 
     def masked(
-        self, model: ServedModel, fixed: Fixed, masks: Array, caller: Caller
+        self, model: ServedModel, shared: SharedInputs, masks: Array, caller: Caller
     ) -> "Future[Answer]":
         """Queue one call to the masked graph.
 
         Args:
             model: the classifier.
-            fixed: what all calls about one input share.
+            shared: what all calls about one input share.
             masks: uint8, `(N, S)`.
             caller: on whose behalf.
 
         Returns:
-            Logits of each mask. It raises `Cancelled` where nobody waited any more when its turn
-            came, `DeadlineTooShort`, `BackendUnavailable` or `ModelNotReady`.
+            Logits of each mask. It raises what `logits` does.
         """
         request = _Request(
             model.card.name + MASKED_SUFFIX,
-            (*fixed.inputs, _tensor("masks", masks)),
+            (*shared.inputs, _tensor("masks", masks)),
             rows=len(masks),
-            mask_bytes=fixed.nbytes + masks.nbytes,
+            mask_bytes=shared.nbytes + masks.nbytes,
         )
         return self._threads.submit(self._call, model, request, caller)
 
@@ -125,8 +127,10 @@ class TritonCalls:
         """Logits `(N, K')` of inputs `(N, *shape)`; blocks.
 
         Raises:
-            Cancelled: nobody waits any more.
-            ModelNotReady: the model was unloaded meanwhile, or its graph is not as its card says.
+            Cancelled: the request was.
+            ModelNotReady: the model was unloaded meanwhile.
+            ModelChanged: it was reloaded meanwhile.
+            ModelBroken: its graph is not as its card says.
             BackendUnavailable: Triton does not answer.
             DeadlineTooShort: the time is up.
         """
@@ -147,34 +151,44 @@ class TritonCalls:
     def predict(self, model: ServedModel, inputs: FloatArray) -> FloatArray:
         """Logits `(N, K')` of inputs `(N, *shape)`, on behalf of the service itself; blocks.
 
-        Raises:
-            ModelNotReady: the model is not loaded any more, or its graph is not as its card says.
-            BackendUnavailable: Triton does not answer.
-            DeadlineTooShort: it did not answer in time.
+        Raises as `logits` does, but for `Cancelled`.
         """
-        caller = Caller(threading.Event(), Deadline.after(_OWN_S), request_id="")
+        caller = Caller(Cancellation(), Deadline.after(_OWN_S), request_id="")
         return self.logits(model, inputs, caller).logits
 
     def _call(self, model: ServedModel, request: _Request, caller: Caller) -> Answer:
-        if caller.stop.is_set():
-            raise Cancelled
-        timeout = caller.deadline.timeout()
+        caller.cancellation.check()
+        timeout = min(caller.deadline.timeout(), self._call_timeout_s)
         if request.mask_bytes:
             metrics.TRITON_CALLS.labels(model.card.name).inc()
             metrics.TRITON_BYTES.labels(model.card.name).inc(request.mask_bytes)
         try:
-            result = self._client.infer(
-                request.graph,
-                request.inputs,
-                outputs=[InferRequestedOutput("logits")],
-                request_id=caller.request_id,
-                client_timeout=timeout,
-            )
+            response = self._infer(model, request, caller, timeout).get_response()
         except InferenceServerException as error:
+            caller.cancellation.check()
             raise translate(error, request.graph) from error
-        logits = np.asarray(result.as_numpy("logits"), dtype=np.float32)
-        said = precision_of(result.get_response(), model)
-        return Answer(check_logits(model, logits, request.rows), said)
+        logits = np.asarray(InferResult(response).as_numpy("logits"), dtype=np.float32)
+        return Answer(check_logits(model, logits, request.rows), precision_of(response, model))
+
+    def _infer(
+        self, model: ServedModel, request: _Request, caller: Caller, timeout: float
+    ) -> InferResult:
+        """Send one call and wait for its answer; it is cancelled when the request is."""
+        answers: SimpleQueue[tuple[InferResult, InferenceServerException | None]] = SimpleQueue()
+        call = self._client.async_infer(
+            request.graph,
+            request.inputs,
+            lambda result, error: answers.put((result, error)),
+            model_version=model.version,
+            outputs=[InferRequestedOutput("logits")],
+            request_id=caller.request_id,
+            client_timeout=timeout,
+        )
+        with caller.cancellation.cancelling(call.cancel):
+            result, error = answers.get()
+        if error is not None:
+            raise error
+        return result
 
 
 def _tensor(name: str, array: Array) -> InferInput:

@@ -15,6 +15,9 @@ from google.protobuf.message import Message
 from pellucid.api.common.v1 import parameter_pb2
 from pellucid.errors import InvalidArgument
 
+MAX_METHODS: Final = 16
+"""In one request."""
+
 Value = bool | int | float | str
 M = TypeVar("M", bound=Message)
 

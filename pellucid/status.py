@@ -53,9 +53,20 @@ CODES: Final[dict[type[PellucidError], grpc.StatusCode]] = {
 }
 
 
+_RETRIABLE: Final = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
 _TEXT_BYTES: Final = 512
 _VALUE_BYTES: Final = 128
 """Of a message and of a remedy, and of each other value, at most."""
+
+
+def is_retriable(error: PellucidError) -> bool:
+    """Whether the same call may succeed later."""
+    return CODES[type(error)] in _RETRIABLE
 
 
 def to_status(error: PellucidError) -> status_pb2.Status:

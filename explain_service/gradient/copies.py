@@ -1,26 +1,22 @@
-"""The gradient methods as a whole, on copies that are loaded when needed and checked before use."""
+"""Gradient copies of what Triton serves: loaded when needed, checked, and kept in a budget."""
 
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Final, TypeAlias
+from time import monotonic
+from typing import Final, NamedTuple, TypeAlias
 
 import structlog
 
-from explain_service.attribution import Attribution, Question
-from explain_service.gradient import grad_cam, integrated_gradients
 from explain_service.gradient.loading import NoCopy, find_weights, load_copy
 from explain_service.gradient.model import GradientModel
 from explain_service.gradient.parity import compare
-from explain_service.methods import GradCam, IntegratedGradients
-from explain_service.parameters import Parameters
-from explain_service.tick import Tick
+from explain_service.run_control import RunControl
 from pellucid.api.explain.v1 import explain_pb2
-from pellucid.errors import MethodUnavailable
 from pellucid.serving.triton import ServedModel
 from pellucid.tensors import FloatArray
 
@@ -34,31 +30,82 @@ CHUNK: Final = 4
 THREADS: Final = 1
 """Of one chunk. Fixed: another number gives other last bits. With two on two busy cores, torch's
 threads wait for each other by spinning: five times the CPU time for each input."""
+MEMORY_BYTES: Final = 1 << 30
+"""Of the weights of all copies that are kept."""
+_FIRST_RETRY_S: Final = 5.0
+_LAST_RETRY_S: Final = 300.0
+"""Before a copy that was refused is checked again: doubled each time, up to the last."""
+_REMEMBERED: Final = 8
+"""Checks of one model besides the last: several Tritons may serve several versions of it."""
 
-_LIBRARIES: Final = {"torch": ("torch",), "keras": ("tensorflow", "keras")}
+
+class _Weights(NamedTuple):
+    """What a copy is made of: models that share it share the copy."""
+
+    digest: str
+    architecture: str
+
+
+class _Served(NamedTuple):
+    """What a copy is compared with."""
+
+    name: str
+    version: str
+    card: str
+    weights: _Weights
 
 
 @dataclass
-class _Copy:
-    """What is known of the copy of one served model; `lock` guards `loading`."""
+class _Check:
+    """Whether a copy answers as one served model does."""
 
-    lock: Lock = field(default_factory=Lock)
-    loading: "Future[None] | None" = None
-    """Done once the copy is there or refused; it fails where that is not the copy's fault."""
-    model: GradientModel | None = None
     parity: explain_pb2.Parity | None = None
     refusal: str = ""
+    """Why not; empty where it does, or was not checked yet."""
+    passed: bool = False
+    attempts: int = 0
+    retry_at: float = 0.0
+    loading: "Future[GradientModel] | None" = None
+    """While it runs: once it is done, only what is kept holds the copy."""
+
+
+@dataclass
+class _Kept:
+    """The copies in memory, the one that was used last at the end."""
+
+    budget: int
+    models: "OrderedDict[_Weights, tuple[GradientModel, int]]" = field(default_factory=OrderedDict)
+
+    def get(self, key: _Weights) -> GradientModel | None:
+        """A copy that is there; it was used just now."""
+        if key not in self.models:
+            return None
+        self.models.move_to_end(key)
+        return self.models[key][0]
+
+    def add(self, key: _Weights, model: GradientModel, size: int) -> None:
+        """Keep a copy; those that were not used for longest leave, but never this one."""
+        self.models[key] = (model, size)
+        while len(self.models) > 1 and sum(one for _, one in self.models.values()) > self.budget:
+            self.models.popitem(last=False)
 
 
 class GradientCopies:
-    """See `explain_service.attribution.GradientExplainers`.
+    """Local, gradient-enabled copies, by weights and architecture; safe to call from threads.
 
-    A copy belongs to a name, a version and a weights digest; when any of them changes, the old copy
-    is dropped and the next explanation loads and checks a new one.
+    A copy serves every model, version and replica with the same weights and architecture, so that
+    several Tritons behind one address do not take turns in replacing it.
     """
 
     def __init__(
-        self, repository: Path, predict: Predict, *, chunk: int = CHUNK, threads: int = THREADS
+        self,
+        repository: Path,
+        predict: Predict,
+        *,
+        chunk: int = CHUNK,
+        threads: int = THREADS,
+        memory_bytes: int = MEMORY_BYTES,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """Prepare; nothing is loaded yet.
 
@@ -66,175 +113,135 @@ class GradientCopies:
             repository: the folder that Triton serves.
             predict: see `Predict`.
             chunk: inputs of 224 x 224 differentiated at once, of larger ones fewer; it bounds the
-                memory.
+                memory of a run.
             threads: of one chunk; the first object in the process decides.
+            memory_bytes: of all weights that are kept; one copy is kept whatever its size.
+            clock: seconds; decides when a refused copy is checked again.
         """
         self._repository = repository
         self._predict = predict
         self._chunk = chunk
         self._threads = threads
-        self._copies: dict[tuple[str, str, str], _Copy] = {}
+        self._clock = clock
+        self._kept = _Kept(memory_bytes)
+        self._checks: dict[_Served, _Check] = {}
         self._lock = Lock()
 
-    def unavailable(self, model: ServedModel, method: str) -> str:
-        """Why this model cannot be explained that way; empty where it can, as far as is known."""
+    def unavailable(self, model: ServedModel) -> str:
+        """Why a model has no copy; empty where it has one, as far as is known."""
         try:
             find_weights(self._repository, model)
         except NoCopy as error:
             return str(error)
-        assert model.card.architecture is not None
-        if method == GradCam.name and not model.card.architecture.grad_cam_layers:
-            return grad_cam.NO_LAYERS
-        return self._copy(model).refusal
-
-    def resolve(self, model: ServedModel, parameters: Parameters, field: str) -> Parameters:
-        """Fill in what the card decides: the layer of Grad-CAM.
-
-        Args:
-            model: the one to explain.
-            parameters: of a gradient method.
-            field: path of the method's message in the request, for the error.
-
-        Raises:
-            InvalidArgument: the card has no such layer.
-            MethodUnavailable: the card names no layer.
-        """
-        if not isinstance(parameters, GradCam):
-            return parameters
-        architecture = model.card.architecture
-        layers = architecture.grad_cam_layers if architecture else ()
-        layer = grad_cam.choose_layer(layers, parameters.layer, f"{field}.layer")
-        return parameters.model_copy(update={"layer": layer})
-
-    def calls(self, parameters: Parameters, targets: int) -> int:
-        """Inputs that the copy evaluates; Grad-CAM does so once for each target."""
-        if isinstance(parameters, IntegratedGradients):
-            return parameters.steps + integrated_gradients.ENDS
-        return targets
-
-    def explain(self, parameters: Parameters, question: Question, tick: Tick) -> list[Attribution]:
-        """One attribution for each target, in order; blocks.
-
-        Raises:
-            Cancelled: nobody waits any more.
-            MethodUnavailable: there is no copy, or it drifted from what Triton serves.
-            BackendUnavailable: Triton does not answer, so the copy cannot be checked.
-            DeadlineTooShort: the time was up before there was anything to show.
-        """
-        tick.check()
-        model = self._checked(question.model, parameters.name, tick)
-        tick.check()
-        match parameters:
-            case GradCam():
-                return grad_cam.explain(parameters, question, model, tick)
-            case IntegratedGradients():
-                return integrated_gradients.explain(parameters, question, model, tick)
-            case _:
-                raise TypeError(f"{parameters.name} is no gradient method")
+        check = self._checks.get(_served(model))
+        return check.refusal if check else ""
 
     def parity(self, model: ServedModel) -> explain_pb2.Parity | None:
-        """How the copy compares with what is served; None while it was not loaded."""
-        copy = self._copies.get(_key(model))
-        return copy.parity if copy else None
+        """How the copy compares with what is served; None while it was not checked."""
+        check = self._checks.get(_served(model))
+        return check.parity if check else None
 
-    def load(self, model: ServedModel, tick: Tick | None = None) -> None:
-        """Load and check a copy now, so that the first explanation need not wait; blocks.
+    def checked(self, model: ServedModel, control: RunControl) -> GradientModel:
+        """A copy that answers as the model does, loaded and checked if need be; blocks.
 
         Raises:
-            Cancelled: nobody waits any more (from `tick`); the loading goes on.
-            MethodUnavailable: there is no copy, or it drifted from what Triton serves.
+            Cancelled: the request was; the loading goes on.
+            DeadlineTooShort: the time was up.
+            NoCopy: there is none, or it drifted from what Triton serves.
             BackendUnavailable: Triton does not answer, so the copy cannot be checked.
         """
-        self._checked(model, IntegratedGradients.name, tick or Tick(total=0))
+        return control.wait(self._loading(model))
 
-    def keep(self, models: Iterable[ServedModel]) -> None:
-        """Drop the copies of all models but these."""
-        served = {_key(model) for model in models}
+    def _loading(self, model: ServedModel) -> "Future[GradientModel]":
+        """The loading of a copy: begun if it is not there, and was not refused just now."""
+        key = _served(model)
         with self._lock:
-            self._copies = {key: copy for key, copy in self._copies.items() if key in served}
+            check = self._checks.setdefault(key, _Check())
+            if check.loading is not None:
+                return check.loading
+            if check.refusal and self._clock() < check.retry_at:
+                raise NoCopy(check.refusal)
+            kept = self._kept.get(key.weights) if check.passed else None
+            if kept is not None:
+                return _finished(kept)
+            # What is wrong with the file may be fixed: it is looked at each time.
+            weights = find_weights(self._repository, model)
+            check.loading = _in_background(partial(self._load, model, weights, check))
+            return check.loading
 
-    def libraries(self, model: ServedModel, method: str) -> dict[str, str]:
-        """Versions of the libraries that make the map, by name."""
-        architecture = model.card.architecture
-        assert architecture is not None
-        names = _LIBRARIES[architecture.framework]
-        if names == ("torch",) and method == GradCam.name:
-            names = ("torch", "captum")
-        return {name: _version(name) for name in names}
-
-    def _copy(self, model: ServedModel) -> _Copy:
-        """What is known of a model's copy; an earlier one of the same name is forgotten."""
-        key = _key(model)
-        with self._lock:
-            if key not in self._copies:
-                others = {k: copy for k, copy in self._copies.items() if k[0] != key[0]}
-                self._copies = {**others, key: _Copy()}
-            return self._copies[key]
-
-    def _checked(self, served: ServedModel, method: str, tick: Tick) -> GradientModel:
-        copy = self._copy(served)
-        tick.wait(self._loading(served, method, copy))
-        if copy.model is None:
-            raise _refused(served, method, copy.refusal)
-        return copy.model
-
-    def _loading(self, served: ServedModel, method: str, copy: _Copy) -> "Future[None]":
-        """The loading of a copy, begun if nobody did before or if the last one failed."""
-        with copy.lock:
-            if copy.loading is None or (copy.loading.done() and copy.loading.exception()):
-                try:
-                    # What is wrong with the file may be mended: it is looked at each time.
-                    weights = find_weights(self._repository, served)
-                except NoCopy as error:
-                    raise _refused(served, method, str(error)) from error
-                copy.loading = _in_background(partial(self._load, served, weights, copy))
-            return copy.loading
-
-    def _load(self, served: ServedModel, weights: Path, copy: _Copy) -> None:
-        card = served.card
+    def _load(self, served: ServedModel, weights: Path, check: _Check) -> GradientModel:
         try:
-            model = load_copy(card, weights, chunk=self._chunk, threads=self._threads)
+            model, parity = self._compared(served, weights)
+            check.parity = parity
+            if not parity.passed:
+                raise NoCopy(_drift(parity))
         except NoCopy as error:
-            copy.refusal = str(error)
+            self._refuse(served, check, str(error))
+            raise
         else:
-            copy.parity = compare(card, partial(self._predict, served), model.logits)
-            if copy.parity.passed:
-                copy.model = model
-            else:
-                copy.refusal = _drift(copy.parity)
-        log.info(
-            "gradient copy",
-            model=card.name,
-            version=served.version,
-            difference=copy.parity.max_score_difference if copy.parity else None,
-            refusal=copy.refusal,
-        )
+            self._accept(served, weights, check, model)
+            return model
+        finally:
+            with self._lock:
+                check.loading = None
+
+    def _compared(
+        self, served: ServedModel, weights: Path
+    ) -> tuple[GradientModel, explain_pb2.Parity]:
+        with self._lock:
+            model = self._kept.get(_served(served).weights)
+        if model is None:
+            model = load_copy(served.card, weights, chunk=self._chunk, threads=self._threads)
+        return model, compare(served.card, partial(self._predict, served), model.logits)
+
+    def _accept(
+        self, served: ServedModel, weights: Path, check: _Check, model: GradientModel
+    ) -> None:
+        key = _served(served)
+        with self._lock:
+            # Half precision in the file, single in memory.
+            self._kept.add(key.weights, model, 2 * weights.stat().st_size)
+            check.passed, check.refusal, check.attempts = True, "", 0
+            self._forget(key)
+        log.info("gradient copy", model=served.card.name, version=served.version)
+
+    def _refuse(self, served: ServedModel, check: _Check, why: str) -> None:
+        wait = min(_FIRST_RETRY_S * 2**check.attempts, _LAST_RETRY_S)
+        check.refusal, check.passed = why, False
+        check.attempts += 1
+        check.retry_at = self._clock() + wait
+        log.info("gradient copy refused", model=served.card.name, why=why, retry_s=wait)
+
+    def _forget(self, key: _Served) -> None:
+        """Keep the last few checks of a model only: every reload with other weights adds one."""
+        same = [one for one in self._checks if one.name == key.name and one != key]
+        for old in same[:-_REMEMBERED]:
+            del self._checks[old]
 
 
-def _in_background(work: Callable[[], None]) -> "Future[None]":
-    """Run on a thread of its own that nobody has to wait for, not even the end of the process.
-
-    A framework takes seconds to import and cannot be stopped meanwhile.
-    """
-    future: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(None)
-
-    Thread(target=run, name="gradient-copy", daemon=True).start()
+def _finished(model: GradientModel) -> "Future[GradientModel]":
+    future: Future[GradientModel] = Future()
+    future.set_result(model)
     return future
 
 
-def _version(library: str) -> str:
-    try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:
-        return metadata.version(f"{library}-cpu")  # tensorflow without accelerators
+def _in_background(work: Callable[[], GradientModel]) -> "Future[GradientModel]":
+    """Run on a thread of its own that nothing has to wait for, not even the end of the process.
+
+    A framework takes seconds to import and cannot be stopped meanwhile.
+    """
+    future: Future[GradientModel] = Future()
+
+    def run() -> None:
+        try:
+            found = work()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(found)
+
+    Thread(target=run, name="gradient-copy", daemon=True).start()
+    return future
 
 
 def _drift(parity: explain_pb2.Parity) -> str:
@@ -245,14 +252,9 @@ def _drift(parity: explain_pb2.Parity) -> str:
     )
 
 
-def _refused(model: ServedModel, method: str, why: str) -> MethodUnavailable:
-    return MethodUnavailable(
-        f"{model.card.name} cannot be explained by {method}: {why}",
-        remedy="choose another method",
-        model=model.card.name,
-        method=method,
-    )
-
-
-def _key(model: ServedModel) -> tuple[str, str, str]:
-    return model.card.name, model.version, model.weights_digest
+def _served(model: ServedModel) -> _Served:
+    card = model.card
+    architecture = card.architecture.model_dump_json() if card.architecture else ""
+    weights = _Weights(model.weights_digest, architecture)
+    meaning = card.model_dump_json(include={"labels", "output", "preprocess"})
+    return _Served(card.name, model.version, meaning, weights)

@@ -13,10 +13,10 @@ import numpy as np
 import structlog
 import tensorflow as tf
 
-from explain_service.gradient.model import Head, Score
+from explain_service.gradient.model import Head
 from pellucid.architectures import build
 from pellucid.architectures.weights import load_keras
-from pellucid.cards import Activation, Architecture, Card
+from pellucid.cards import Activation, Architecture
 from pellucid.tensors import FloatArray
 
 log = structlog.get_logger(__name__)
@@ -25,19 +25,16 @@ log = structlog.get_logger(__name__)
 class KerasCopy:
     """See `GradientModel`; arithmetic is float32."""
 
-    def __init__(self, card: Card, model: keras.Model, chunk: int) -> None:
+    def __init__(self, architecture: Architecture, model: keras.Model, chunk: int) -> None:
         """Take over a model that has its weights.
 
         Raises:
-            ValueError: the card names a layer that the network does not have.
+            ValueError: the network lacks one of the architecture's layers.
         """
-        architecture = card.architecture
-        assert architecture is not None
         names = {layer.name for layer in model.layers}
         if missing := [name for name in architecture.grad_cam_layers if name not in names]:
             raise ValueError(f"{architecture.builder} has no layer {missing[0]!r}")
         model.trainable = False
-        self._card = card
         self._model = model
         self._with_layer = {
             name: keras.Model(model.inputs, [model.get_layer(name).output, model.outputs[0]])
@@ -47,16 +44,16 @@ class KerasCopy:
         self._lock = Lock()
 
     @classmethod
-    def load(cls, card: Card, architecture: Architecture, weights: Path, chunk: int) -> "KerasCopy":
-        """Build the network of a card and fill it.
+    def load(cls, architecture: Architecture, weights: Path, chunk: int) -> "KerasCopy":
+        """Build a network and fill it.
 
         Raises:
-            ValueError: the architecture cannot be built, or lacks one of the card's layers.
+            ValueError: the architecture cannot be built, or lacks one of its layers.
             WeightsMismatch: the weights do not fit it.
         """
         model = build(architecture)
         load_keras(model, weights)
-        return cls(card, model, chunk)
+        return cls(architecture, model, chunk)
 
     @property
     def chunk(self) -> int:
@@ -73,19 +70,18 @@ class KerasCopy:
             ]
             return _array(tf.concat(parts, axis=0))
 
-    def gradients(self, inputs: FloatArray, scores: Sequence[Score]) -> FloatArray:
+    def gradients(self, inputs: FloatArray, heads: Sequence[Head]) -> FloatArray:
         """See `GradientModel`."""
         tensor = tf.convert_to_tensor(inputs)
         with self._lock:
             with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
                 tape.watch(tensor)
                 logits = self._model(tensor, training=False)
-                found = [_apply(Head.of(self._card, score), logits) for score in scores]
+                found = [_apply(head, logits) for head in heads]
             return np.stack([_array(tape.gradient(one, tensor)) for one in found])
 
-    def layer_cam(self, inputs: FloatArray, layer: str, score: Score) -> FloatArray:
+    def layer_cam(self, inputs: FloatArray, layer: str, head: Head) -> FloatArray:
         """See `GradientModel`."""
-        head = Head.of(self._card, score)
         tensor = tf.convert_to_tensor(inputs)
         with self._lock:
             with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -7,7 +7,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from explain_service.attribution import plane_of
 from explain_service.gradient.model import GradientModel
 from pellucid.architectures import BUILDERS
 from pellucid.architectures.weights import WeightsMismatch
@@ -67,10 +66,10 @@ def load_copy(card: Card, weights: Path, *, chunk: int, threads: int) -> Gradien
         if framework == "torch":
             from explain_service.gradient.torch_copy import TorchCopy
 
-            return TorchCopy.load(card, card.architecture, weights, inputs)
+            return TorchCopy.load(card.architecture, weights, inputs)
         from explain_service.gradient.keras_copy import KerasCopy
 
-        return KerasCopy.load(card, card.architecture, weights, inputs)
+        return KerasCopy.load(card.architecture, weights, inputs)
     except ImportError as error:
         raise NoCopy(f"the explain service runs without {framework}") from error
     except (ValueError, WeightsMismatch) as error:
@@ -79,7 +78,7 @@ def load_copy(card: Card, weights: Path, *, chunk: int, threads: int) -> Gradien
 
 def _inputs_at_once(card: Card, chunk: int) -> int:
     """What fits into the memory of `chunk` inputs of 224 x 224, from 1 to 32."""
-    rows, columns = plane_of(card)
+    rows, columns = card.preprocess.plane
     return min(max(chunk * 224 * 224 // (rows * columns), 1), 32)
 
 

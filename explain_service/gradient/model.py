@@ -9,13 +9,31 @@ from pellucid.tensors import FloatArray
 
 
 @dataclass(frozen=True)
-class Score:
-    """One number of the model's answer: the one that is explained."""
+class Head:
+    """How the score that is explained comes out of the logits of the network.
 
-    label: int
-    """Place of the label in the card, from 0."""
-    probability: bool
-    """After the activation, from 0 to 1; else the logit, as `pellucid.scores` defines both."""
+    It is `activation(sign * logits[:, column])`.
+    """
+
+    column: int
+    sign: float
+    activation: Activation | None
+    """None leaves the logit as it is."""
+
+    @classmethod
+    def of(cls, card: Card, label: int, *, probability: bool) -> "Head":
+        """The head of one label; `pellucid.scores` does the same in numpy.
+
+        Args:
+            card: the model's.
+            label: its place in the card, from 0.
+            probability: after the activation, from 0 to 1; else the logit.
+        """
+        activation = card.output.activation if probability else None
+        if card.output.activation is not Activation.BINARY_SIGMOID:
+            return cls(label, 1.0, activation)
+        positive = card.labels[label] == card.output.positive_label
+        return cls(0, 1.0 if positive else -1.0, activation)
 
 
 class GradientModel(Protocol):
@@ -34,17 +52,17 @@ class GradientModel(Protocol):
         """Logits `(N, K')` of inputs `(N, *shape)`; any N, evaluated in chunks."""
         ...
 
-    def gradients(self, inputs: FloatArray, scores: Sequence[Score]) -> FloatArray:
+    def gradients(self, inputs: FloatArray, heads: Sequence[Head]) -> FloatArray:
         """Gradients `(T, N, *shape)` of T scores at inputs `(N, *shape)`; N is at most `chunk`."""
         ...
 
-    def layer_cam(self, inputs: FloatArray, layer: str, score: Score) -> FloatArray:
+    def layer_cam(self, inputs: FloatArray, layer: str, head: Head) -> FloatArray:
         """Activations of a layer, weighted by the mean gradients of their channels, and summed.
 
         Args:
             inputs: `(1, *shape)`.
             layer: one of the card's.
-            score: what is differentiated.
+            head: of the score that is differentiated.
 
         Returns:
             Signed, `(h, w)`: the layer's own size.
@@ -53,22 +71,3 @@ class GradientModel(Protocol):
             ValueError: the layer's output has no rows and columns.
         """
         ...
-
-
-@dataclass(frozen=True)
-class Head:
-    """How a score comes out of the served logits: `activation(sign * logits[:, column])`."""
-
-    column: int
-    sign: float
-    activation: Activation | None
-    """None leaves the logit as it is."""
-
-    @classmethod
-    def of(cls, card: Card, score: Score) -> "Head":
-        """The head of one score; `pellucid.scores` does the same in numpy."""
-        activation = card.output.activation if score.probability else None
-        if card.output.activation is not Activation.BINARY_SIGMOID:
-            return cls(score.label, 1.0, activation)
-        positive = card.labels[score.label] == card.output.positive_label
-        return cls(0, 1.0 if positive else -1.0, activation)

@@ -12,44 +12,41 @@ import torch
 from captum.attr import LayerGradCam, Saliency
 from torch import Tensor, nn
 
-from explain_service.gradient.model import Head, Score
+from explain_service.gradient.model import Head
 from pellucid.architectures import build
 from pellucid.architectures.weights import load_torch
-from pellucid.cards import Activation, Architecture, Card
+from pellucid.cards import Activation, Architecture
 from pellucid.tensors import FloatArray
 
 
 class TorchCopy:
     """See `GradientModel`; arithmetic is float32."""
 
-    def __init__(self, card: Card, module: nn.Module, chunk: int) -> None:
+    def __init__(self, architecture: Architecture, module: nn.Module, chunk: int) -> None:
         """Take over a module that has its weights.
 
         Raises:
-            ValueError: the card names a layer that the network does not have.
+            ValueError: the network lacks one of the architecture's layers.
         """
-        architecture = card.architecture
-        assert architecture is not None
         modules = dict(module.named_modules())
         if missing := [name for name in architecture.grad_cam_layers if name not in modules]:
             raise ValueError(f"{architecture.builder} has no layer {missing[0]!r}")
-        self._card = card
         self._module = module.eval().requires_grad_(False)
         self._modules = modules
         self._chunk = chunk
         self._lock = Lock()
 
     @classmethod
-    def load(cls, card: Card, architecture: Architecture, weights: Path, chunk: int) -> "TorchCopy":
-        """Build the network of a card and fill it.
+    def load(cls, architecture: Architecture, weights: Path, chunk: int) -> "TorchCopy":
+        """Build a network and fill it.
 
         Raises:
-            ValueError: the architecture cannot be built, or lacks one of the card's layers.
+            ValueError: the architecture cannot be built, or lacks one of its layers.
             WeightsMismatch: the weights do not fit it.
         """
         module: nn.Module = build(architecture)
         load_torch(module, weights)
-        return cls(card, module, chunk)
+        return cls(architecture, module, chunk)
 
     @property
     def chunk(self) -> int:
@@ -63,27 +60,26 @@ class TorchCopy:
             parts = [self._module(_tensor(inputs[at : at + self._chunk])) for at in starts]
             return _array(torch.cat(parts))
 
-    def gradients(self, inputs: FloatArray, scores: Sequence[Score]) -> FloatArray:
+    def gradients(self, inputs: FloatArray, heads: Sequence[Head]) -> FloatArray:
         """See `GradientModel`; these are captum's `Saliency`, signed."""
         with self._lock, torch.enable_grad():
             tensor = _tensor(inputs).requires_grad_()
-            methods = [Saliency(self._forward(score)) for score in scores]
+            methods = [Saliency(self._forward(head)) for head in heads]
             return np.stack([_array(each.attribute(tensor, abs=False)) for each in methods])
 
-    def layer_cam(self, inputs: FloatArray, layer: str, score: Score) -> FloatArray:
+    def layer_cam(self, inputs: FloatArray, layer: str, head: Head) -> FloatArray:
         """See `GradientModel`; this is captum's `LayerGradCam`."""
         with self._lock, torch.enable_grad():
             # The weights ask for no gradients, so the input has to.
             tensor = _tensor(inputs).requires_grad_()
-            method = LayerGradCam(self._forward(score), self._modules[layer])
+            method = LayerGradCam(self._forward(head), self._modules[layer])
             cam = method.attribute(tensor, relu_attributions=False)
         if cam.ndim != 4:
             raise ValueError(f"the output of layer {layer!r} has no rows and columns")
         return _array(cam[0, 0])
 
-    def _forward(self, score: Score) -> Callable[[Tensor], Tensor]:
+    def _forward(self, head: Head) -> Callable[[Tensor], Tensor]:
         """From inputs `(N, *shape)` to one score of each, `(N,)`, as captum wants it."""
-        head = Head.of(self._card, score)
         return lambda tensor: _apply(head, self._module(tensor))
 
 

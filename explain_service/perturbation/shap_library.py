@@ -6,9 +6,11 @@ their runs over our few hundred segments together. They are plain Python below t
 
 import logging
 import warnings
-from typing import Any
+from typing import Any, Final
 
 import numba
+
+from explain_service.measures import MeasureKind
 
 _config: Any = numba.config
 _before = _config.DISABLE_JIT
@@ -23,4 +25,12 @@ finally:
 # It logs every value that it finds.
 logging.getLogger("shap").setLevel(logging.WARNING)
 
-__all__ = ["KernelExplainer", "PartitionExplainer"]
+ADDITIVITY_GAP: Final = MeasureKind(
+    "additivity_gap",
+    "additivity gap",
+    "|sum of the values - (score - baseline score)|.",
+    by_construction=True,
+)
+"""Of both explainers; the regression and the tree are made to add up."""
+
+__all__ = ["ADDITIVITY_GAP", "KernelExplainer", "PartitionExplainer"]

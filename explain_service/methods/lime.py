@@ -1,6 +1,5 @@
 """LIME on masks: the lime library's weighted regression (Ribeiro et al., arXiv:1602.04938)."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -9,45 +8,70 @@ from lime.lime_base import LimeBase
 from sklearn.linear_model import Ridge
 from sklearn.metrics import pairwise_distances
 
-from explain_service.attribution import Attribution
-from explain_service.methods import Lime
+from explain_service.attribution import Attribution, ExplainInput, SegmentValues
+from explain_service.measures import Grade, Measure, MeasureKind
+from explain_service.methods.base import MaskMethod, Workload
+from explain_service.methods.limits import check_samples
 from explain_service.perturbation.intervals import Floats, half_width, influences
 from explain_service.perturbation.masks import MaskedModel, Masks
 from explain_service.randomness import random_state
+from explain_service.run_control import RunControl, out_of_time
 from explain_service.segmentation import SegmentMap
-from explain_service.tick import Tick, out_of_time
+from pellucid.api.explain.v1 import methods_pb2
 from pellucid.tensors import FloatArray
 
 LEAST_ROWS: Final = 10
 """Fewer samples give no map, not even a truncated one."""
-
 ROUNDING: Final = 1e-10
 """What is closer to 0 is 0, as in shap: a model that sees nothing gives a map of zeros."""
+R_SQUARED: Final = MeasureKind(
+    "r_squared",
+    "R²",
+    "Weighted coefficient of determination of the local model, at most 1.",
+)
 
 
-def explain_lime(
-    parameters: Lime,
-    model: MaskedModel,
-    segments: SegmentMap,
-    targets: Sequence[int],
-    seed: int,
-    tick: Tick,
-) -> list[Attribution]:
-    """One attribution for each target; see `pellucid.api.explain.v1.Lime`.
+class Lime(MaskMethod[methods_pb2.Lime]):
+    """Locally weighted linear regression on segments kept or hidden at random."""
 
-    Raises:
-        DeadlineTooShort: the time was up after fewer than ten samples.
-        Cancelled: nobody waits any more.
-    """
-    masks = draw_masks(parameters.samples, model.segments, seed)
-    scores = np.empty((0, len(model.full)), np.float32)
-    for block in model.stream(masks):
-        scores = np.concatenate([scores, block])
-        if len(scores) >= LEAST_ROWS:
-            tick.offer(partial(_fit, parameters, masks, scores, segments, targets))
-    if len(scores) < min(LEAST_ROWS, len(masks)):
-        raise out_of_time()
-    return _fit(parameters, masks, scores, segments, targets)
+    name = "lime"
+    title = "LIME"
+    description = "A linear model fitted to the scores while random segments are hidden."
+    paper = "arXiv:1602.04938"
+    message = methods_pb2.Lime
+    measures = (R_SQUARED,)
+
+    def check_segments(self, parameters: methods_pb2.Lime, segments: int, field: str) -> None:
+        """Bound the memory of the regression."""
+        check_samples(parameters.samples, segments, field)
+
+    def calls(self, parameters: methods_pb2.Lime, workload: Workload) -> int:
+        """One for each sample."""
+        return parameters.samples
+
+    def libraries(self, inputs: ExplainInput) -> tuple[str, ...]:
+        """Lime fits by scikit-learn."""
+        return ("lime", "scikit-learn", *super().libraries(inputs))
+
+    def attribute(
+        self,
+        parameters: methods_pb2.Lime,
+        model: MaskedModel,
+        segments: SegmentMap,
+        targets: tuple[int, ...],
+        seed: int,
+        control: RunControl,
+    ) -> list[Attribution]:
+        """Needs ten samples at least."""
+        masks = draw_masks(parameters.samples, model.segments, seed)
+        scores = np.empty((0, len(model.full)), np.float32)
+        for block in model.stream(masks):
+            scores = np.concatenate([scores, block])
+            if len(scores) >= LEAST_ROWS:
+                control.offer_partial(partial(_fit, parameters, masks, scores, segments, targets))
+        if len(scores) < min(LEAST_ROWS, len(masks)):
+            raise out_of_time()
+        return _fit(parameters, masks, scores, segments, targets)
 
 
 def draw_masks(samples: int, segments: int, seed: int) -> Masks:
@@ -58,11 +82,11 @@ def draw_masks(samples: int, segments: int, seed: int) -> Masks:
 
 
 def _fit(
-    parameters: Lime,
+    parameters: methods_pb2.Lime,
     masks: Masks,
     scores: FloatArray,
     segments: SegmentMap,
-    targets: Sequence[int],
+    targets: tuple[int, ...],
 ) -> list[Attribution]:
     """Fit the local models on the masks that have scores."""
     data = masks[: len(scores)].astype(np.float64)
@@ -119,12 +143,21 @@ def _attribution(
         warnings.append(f"the local model explains {r_squared:.0%} of the score's variance only")
     if spread is None:
         warnings.append("too few different samples for intervals")
+    found = SegmentValues.of(segments, values, spread)
     return Attribution(
-        map=values.astype(np.float32)[segments],
-        segment_values=values.astype(np.float32),
-        segment_low=None if spread is None else (values - spread).astype(np.float32),
-        segment_high=None if spread is None else (values + spread).astype(np.float32),
-        r_squared=r_squared,
+        map=found.map,
+        segments=found,
+        measures=(_judged(r_squared),),
         warnings=tuple(warnings),
         truncated=truncated,
     )
+
+
+def _judged(r_squared: float) -> Measure:
+    if r_squared >= 0.7:
+        grade, words = Grade.GOOD, "the linear model follows the network well around this input"
+    elif r_squared >= 0.4:
+        grade, words = Grade.FAIR, "the linear model follows the network only in part"
+    else:
+        grade, words = Grade.POOR, "the linear model hardly follows the network: do not rely on it"
+    return Measure(R_SQUARED, r_squared, grade, words)

@@ -3,61 +3,77 @@
 It gives Owen values: Shapley values where the segments of a half, a quarter, and so on, act as one.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from explain_service.attribution import Attribution
-from explain_service.methods import PartitionShap
+from explain_service.attribution import Attribution, ExplainInput, SegmentValues
+from explain_service.measures import gap_measure
+from explain_service.methods.base import MaskMethod, Workload
 from explain_service.perturbation.intervals import Floats
 from explain_service.perturbation.masks import MaskedModel
-from explain_service.perturbation.shap_library import PartitionExplainer
+from explain_service.perturbation.shap_library import ADDITIVITY_GAP, PartitionExplainer
 from explain_service.randomness import random_state, with_own_randomness
+from explain_service.run_control import RunControl, out_of_time
 from explain_service.segmentation import SegmentMap
-from explain_service.tick import Tick, out_of_time
+from pellucid.api.explain.v1 import methods_pb2
 from pellucid.tensors import FloatArray
 
 BATCH: Final = 48
-"""Masks between two looks at which halves matter most; part of what decides the values."""
+"""Masks after which it is chosen anew which halves to divide; it decides the values, too."""
 UNDIVIDED: Final = 0.01
 """Share of the credit from which it is warned of what lies on groups that were not divided."""
 
 
-def explain_partition_shap(
-    parameters: PartitionShap,
-    model: MaskedModel,
-    segments: SegmentMap,
-    targets: Sequence[int],
-    seed: int,
-    tick: Tick,
-) -> list[Attribution]:
-    """One attribution for each target; see `pellucid.api.explain.v1.PartitionShap`.
+class PartitionShap(MaskMethod[methods_pb2.PartitionShap]):
+    """Owen values over a hierarchy of segments.
 
     Which parts are divided further depends on all labels of the model, so that a map is the same
     whatever else is asked for.
-
-    Raises:
-        DeadlineTooShort: the time was up before the first division.
-        Cancelled: nobody waits any more.
     """
-    if model.segments == 1:
-        whole = (model.full.astype(np.float64) - model.empty)[np.newaxis]
-        return [_attribution(whole, whole, model, segments, target, False) for target in targets]
-    answers = _Answers(model)
-    tree = balanced_tree(segments)
-    try:
-        values, credit = _owen_values(answers, tree, parameters.evaluations, seed)
-        truncated = False
-    except _OutOfTime:
-        if not answers.known:
-            raise out_of_time() from None
-        # The same way again, as far as the answers are known.
-        values, credit = _owen_values(answers, tree, answers.known + 2, seed)
-        truncated = True
-    tick.total = max(tick.done, 1)
-    return [_attribution(values, credit, model, segments, target, truncated) for target in targets]
+
+    name = "partition_shap"
+    title = "Partition SHAP"
+    description = "Each segment's fair share of the score, over halves, quarters, and so on."
+    paper = "arXiv:1705.07874"
+    message = methods_pb2.PartitionShap
+    measures = (ADDITIVITY_GAP,)
+
+    def calls(self, parameters: methods_pb2.PartitionShap, workload: Workload) -> int:
+        """At most; a tree of few segments needs fewer."""
+        return min(parameters.evaluations, workload.segments * workload.segments)
+
+    def libraries(self, inputs: ExplainInput) -> tuple[str, ...]:
+        """It is shap's own explainer."""
+        return ("shap", *super().libraries(inputs))
+
+    def attribute(
+        self,
+        parameters: methods_pb2.PartitionShap,
+        model: MaskedModel,
+        segments: SegmentMap,
+        targets: tuple[int, ...],
+        seed: int,
+        control: RunControl,
+    ) -> list[Attribution]:
+        """Needs the first division at least."""
+        if model.segments == 1:
+            whole = (model.full.astype(np.float64) - model.empty)[np.newaxis]
+            return [_attribution(whole, whole, model, segments, one, False) for one in targets]
+        answers = _Answers(model)
+        tree = balanced_tree(segments)
+        try:
+            values, credit = _owen_values(answers, tree, parameters.evaluations, seed)
+            truncated = False
+        except _OutOfTime:
+            if not answers.known:
+                raise out_of_time() from None
+            # The same way again, as far as the answers are known.
+            values, credit = _owen_values(answers, tree, answers.known + 2, seed)
+            truncated = True
+        control.progress.total = max(control.progress.done, 1)
+        return [_attribution(values, credit, model, segments, one, truncated) for one in targets]
 
 
 def balanced_tree(segments: SegmentMap) -> Floats:
@@ -168,10 +184,12 @@ def _attribution(
 ) -> Attribution:
     own = values[:, target]
     gain = float(model.full[target]) - float(model.empty[target])
+    found = SegmentValues.of(segments, own)
+    gap = abs(float(own.sum()) - gain)
     return Attribution(
-        map=own.astype(np.float32)[segments],
-        segment_values=own.astype(np.float32),
-        additivity_gap=abs(float(own.sum()) - gain),
+        map=found.map,
+        segments=found,
+        measures=(gap_measure(ADDITIVITY_GAP, gap, gain),),
         warnings=_undivided(np.abs(credit[:, target]), len(values)),
         truncated=truncated,
     )

@@ -3,21 +3,100 @@
 Zeiler and Fergus, arXiv:1311.2901; but with full coverage and overlaps averaged.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from explain_service.attribution import Attribution
-from explain_service.methods import Occlusion
+from explain_service.measures import Grade, Measure, MeasureKind
+from explain_service.methods.base import MaskMethod, Workload
+from explain_service.methods.limits import MOST_CALLS
 from explain_service.perturbation.masks import MaskedModel, Masks
 from explain_service.randomness import random_state
+from explain_service.run_control import RunControl, out_of_time
 from explain_service.segmentation import SegmentMap
-from explain_service.tick import Tick, out_of_time
+from pellucid.api.explain.v1 import methods_pb2
+from pellucid.cards import Card
+from pellucid.errors import InvalidArgument
 from pellucid.tensors import FloatArray
+
+COVERAGE: Final = MeasureKind(
+    "coverage", "coverage", "Share of the input that was hidden at least once, 0 to 1."
+)
+_MOST_CELLS: Final = 65_535
+"""The segment map numbers them in 16 bits."""
+
+
+class Occlusion(MaskMethod[methods_pb2.Occlusion]):
+    """Drop of the score while a window hides part of the input."""
+
+    name = "occlusion"
+    title = "Occlusion"
+    description = "How far the score drops while a window hides each place."
+    paper = "arXiv:1311.2901"
+    message = methods_pb2.Occlusion
+    measures = (COVERAGE,)
+    on_segments = False
+
+    def resolve(
+        self, parameters: methods_pb2.Occlusion, card: Card, field: str
+    ) -> methods_pb2.Occlusion:
+        """Refuse windows that are too many, or whose edges cut the input into too many cells."""
+        windows = Windows.over(card.preprocess.plane, parameters)
+        if len(windows) > MOST_CALLS or windows.cell_count > _MOST_CELLS:
+            raise InvalidArgument(
+                f"these windows take {len(windows)} model calls",
+                field=f"{field}.stride",
+                remedy=f"choose a larger stride or window; {MOST_CALLS} calls at most",
+                model_calls=str(len(windows)),
+            )
+        return parameters
+
+    def calls(self, parameters: methods_pb2.Occlusion, workload: Workload) -> int:
+        """One for each window."""
+        return len(Windows.over(workload.card.preprocess.plane, parameters))
+
+    def mask_length(self, parameters: methods_pb2.Occlusion, workload: Workload) -> int:
+        """The cells between the windows' edges."""
+        return Windows.over(workload.card.preprocess.plane, parameters).cell_count
+
+    def segment_map(
+        self,
+        parameters: methods_pb2.Occlusion,
+        segments: SegmentMap,
+        plane: tuple[int, int],
+        seed: int,
+    ) -> SegmentMap:
+        """The cells between the windows' edges."""
+        return Windows.over(plane, parameters, seed).cells
+
+    def attribute(
+        self,
+        parameters: methods_pb2.Occlusion,
+        model: MaskedModel,
+        segments: SegmentMap,
+        targets: tuple[int, ...],
+        seed: int,
+        control: RunControl,
+    ) -> list[Attribution]:
+        """Needs one window at least."""
+        windows = Windows.over((segments.shape[0], segments.shape[1]), parameters, seed)
+        drops = np.zeros((len(model.full), *windows.plane))
+        counts = np.zeros(windows.plane, np.int64)
+        done = 0
+        for block in model.stream(windows):
+            for scores in block:
+                down, across = windows.place(done)
+                drops[:, down, across] += (model.full.astype(float) - scores)[:, None, None]
+                counts[down, across] += 1
+                done += 1
+            control.offer_partial(partial(_average, drops, counts, targets, True))
+        if done == 0:
+            raise out_of_time()
+        return _average(drops, counts, targets, done < len(windows))
 
 
 @dataclass(frozen=True)
@@ -37,7 +116,9 @@ class Windows:
     """In which the windows are tried: mixed, so that a part of them covers all regions."""
 
     @classmethod
-    def over(cls, plane: tuple[int, int], parameters: Occlusion, seed: int = 0) -> "Windows":
+    def over(
+        cls, plane: tuple[int, int], parameters: methods_pb2.Occlusion, seed: int = 0
+    ) -> "Windows":
         """Lay windows over a plane `(H, W)`, the last ones flush with its edges."""
         height = max(round(plane[0] * parameters.window_height), 1)
         width = max(round(plane[1] * parameters.window_width), 1)
@@ -90,47 +171,20 @@ class Windows:
         return masks.reshape(len(wanted), -1)
 
 
-def explain_occlusion(
-    model: MaskedModel, windows: Windows, targets: Sequence[int], tick: Tick
-) -> list[Attribution]:
-    """One attribution for each target; see `pellucid.api.explain.v1.Occlusion`.
-
-    Args:
-        model: over the cells of `windows`.
-        windows: where to hide.
-        targets: labels, by their place in the card.
-        tick: told of the progress.
-
-    Raises:
-        DeadlineTooShort: the time was up before the first window.
-        Cancelled: nobody waits any more.
-    """
-    drops = np.zeros((len(model.full), *windows.plane))
-    counts = np.zeros(windows.plane, np.int64)
-    done = 0
-    for block in model.stream(windows):
-        for scores in block:
-            down, across = windows.place(done)
-            drops[:, down, across] += (model.full.astype(float) - scores)[:, None, None]
-            counts[down, across] += 1
-            done += 1
-        tick.offer(partial(_average, drops, counts, targets, True))
-    if done == 0:
-        raise out_of_time()
-    return _average(drops, counts, targets, done < len(windows))
-
-
 def _average(
     drops: npt.NDArray[np.float64],
     counts: npt.NDArray[np.int64],
-    targets: Sequence[int],
+    targets: tuple[int, ...],
     truncated: bool,
 ) -> list[Attribution]:
     coverage = float((counts > 0).mean())
     warnings = () if coverage == 1 else (f"{1 - coverage:.0%} of the input was never hidden",)
+    grade = Grade.GOOD if coverage >= 0.999 else Grade.POOR
+    words = f"{coverage:.0%} of the input was hidden at least once"
+    measure = Measure(COVERAGE, coverage, grade, words)
     maps: FloatArray = (drops / np.maximum(counts, 1)).astype(np.float32)
     return [
-        Attribution(map=maps[target], coverage=coverage, warnings=warnings, truncated=truncated)
+        Attribution(map=maps[target], measures=(measure,), warnings=warnings, truncated=truncated)
         for target in targets
     ]
 

@@ -1,44 +1,65 @@
 """Kernel SHAP on masks: shap's own explainer (Lundberg and Lee, arXiv:1705.07874)."""
 
 import copy
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from explain_service.attribution import Attribution
-from explain_service.methods import KernelShap
+from explain_service.attribution import Attribution, ExplainInput, SegmentValues
+from explain_service.measures import gap_measure
+from explain_service.methods.base import MaskMethod, Workload
+from explain_service.methods.limits import check_samples
 from explain_service.perturbation.intervals import Floats, half_width, influences, is_unique
 from explain_service.perturbation.masks import MaskedModel
-from explain_service.perturbation.shap_library import KernelExplainer
+from explain_service.perturbation.shap_library import ADDITIVITY_GAP, KernelExplainer
 from explain_service.randomness import random_state, with_own_randomness
+from explain_service.run_control import RunControl, out_of_time
 from explain_service.segmentation import SegmentMap
-from explain_service.tick import Tick, out_of_time
+from pellucid.api.explain.v1 import methods_pb2
 from pellucid.tensors import FloatArray
 
 LEAST_ROWS = 4
 """Fewer coalitions give no map, not even a truncated one."""
 
 
-def explain_kernel_shap(
-    parameters: KernelShap,
-    model: MaskedModel,
-    segments: SegmentMap,
-    targets: Sequence[int],
-    seed: int,
-    tick: Tick,
-) -> list[Attribution]:
-    """One attribution for each target; see `pellucid.api.explain.v1.KernelShap`.
+class KernelShap(MaskMethod[methods_pb2.KernelShap]):
+    """Shapley values by weighted regression over coalitions of segments."""
 
-    Raises:
-        DeadlineTooShort: the time was up after fewer than four coalitions.
-        Cancelled: nobody waits any more.
-    """
-    explainer = _Explainer(model, segments, targets, tick)
-    explain = with_own_randomness(explainer, "explain", random_state(seed))
-    values = explain(np.ones((1, model.segments)), nsamples=parameters.samples, l1_reg=False)
-    return explainer.attributions(np.asarray(values))
+    name = "kernel_shap"
+    title = "Kernel SHAP"
+    description = "Each segment's fair share of the score, over random coalitions."
+    paper = "arXiv:1705.07874"
+    message = methods_pb2.KernelShap
+    measures = (ADDITIVITY_GAP,)
+
+    def check_segments(self, parameters: methods_pb2.KernelShap, segments: int, field: str) -> None:
+        """Bound the memory of the regression."""
+        check_samples(parameters.samples, segments, field)
+
+    def calls(self, parameters: methods_pb2.KernelShap, workload: Workload) -> int:
+        """One for each coalition; shap enumerates all but the two that are known, if they fit."""
+        segments = workload.segments
+        return min(parameters.samples, 2 ** min(segments, 30) - 2) if segments > 1 else 0
+
+    def libraries(self, inputs: ExplainInput) -> tuple[str, ...]:
+        """It is shap's own explainer."""
+        return ("shap", *super().libraries(inputs))
+
+    def attribute(
+        self,
+        parameters: methods_pb2.KernelShap,
+        model: MaskedModel,
+        segments: SegmentMap,
+        targets: tuple[int, ...],
+        seed: int,
+        control: RunControl,
+    ) -> list[Attribution]:
+        """Needs four coalitions at least."""
+        explainer = _Explainer(model, segments, targets, control)
+        explain = with_own_randomness(explainer, "explain", random_state(seed))
+        values = explain(np.ones((1, model.segments)), nsamples=parameters.samples, l1_reg=False)
+        return explainer.attributions(np.asarray(values))
 
 
 class _Explainer(KernelExplainer):  # type: ignore[misc]
@@ -52,12 +73,16 @@ class _Explainer(KernelExplainer):  # type: ignore[misc]
     ey: Floats
 
     def __init__(
-        self, model: MaskedModel, segments: SegmentMap, targets: Sequence[int], tick: Tick
+        self,
+        model: MaskedModel,
+        segments: SegmentMap,
+        targets: tuple[int, ...],
+        control: RunControl,
     ) -> None:
         self._masked = model
         self._segments = segments
         self._targets = targets
-        self._tick = tick
+        self._control = control
         self._enumerated = 0
         self._planned = 0
         self._rank_of, self._unique = -1, False
@@ -76,13 +101,13 @@ class _Explainer(KernelExplainer):  # type: ignore[misc]
         """Evaluate the coalitions; where the time is up, go on with those that were."""
         self._planned = self.nsamplesAdded
         masks = self.maskMatrix[: self._planned].astype(np.uint8)
-        self._tick.total = self._planned
+        self._control.progress.total = self._planned
         done = 0
         for block in self._masked.stream(masks):
             self.ey[done : done + len(block)] = block
             done += len(block)
             if done >= LEAST_ROWS:
-                self._tick.offer(partial(self._so_far, done))
+                self._control.offer_partial(partial(self._so_far, done))
         if done < min(LEAST_ROWS, self._planned):
             raise out_of_time()
         self._keep(done)
@@ -141,12 +166,12 @@ class _Explainer(KernelExplainer):  # type: ignore[misc]
         spread = self._spread(values, target)
         warnings = () if spread is not None else ("too few coalitions for a unique solution",)
         rows = 0 if self.M <= 1 else len(self.kernelWeights)
+        found = SegmentValues.of(self._segments, values, spread)
+        gap = abs(float(values.sum()) - gain)
         return Attribution(
-            map=values.astype(np.float32)[self._segments],
-            segment_values=values.astype(np.float32),
-            segment_low=None if spread is None else (values - spread).astype(np.float32),
-            segment_high=None if spread is None else (values + spread).astype(np.float32),
-            additivity_gap=abs(float(values.sum()) - gain),
+            map=found.map,
+            segments=found,
+            measures=(gap_measure(ADDITIVITY_GAP, gap, gain),),
             warnings=warnings,
             truncated=rows < self._planned,
         )

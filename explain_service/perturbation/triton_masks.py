@@ -10,12 +10,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from explain_service.attribution import Question
+from explain_service.attribution import ExplainInput
 from explain_service.perturbation.masks import MaskRows, Masks
+from explain_service.run_control import RunControl
 from explain_service.segmentation import SegmentMap
-from explain_service.tick import Tick
-from explain_service.triton_calls import Answer, Caller, Fixed, TritonCalls
-from pellucid.errors import DeadlineTooShort, MethodUnavailable
+from explain_service.triton_calls import Answer, SharedInputs, TritonCalls
+from pellucid.errors import DeadlineTooShort, MethodUnavailable, ModelChanged
 from pellucid.tensors import FloatArray
 
 LARGEST_MASKS: Final = 1 << 20
@@ -40,32 +40,25 @@ class TritonMasks:
     def __init__(
         self,
         calls: TritonCalls,
-        question: Question,
+        inputs: ExplainInput,
         segments: SegmentMap,
-        ends: tuple[FloatArray, FloatArray],
-        caller: Caller,
-        tick: Tick,
-        masks_per_call: int,
+        control: RunControl,
     ) -> None:
         """Prepare the parts that every call has.
 
         Args:
             calls: to Triton.
-            question: what is explained.
+            inputs: what is explained.
             segments: `(H, W)`, numbered from 0 without gaps.
-            ends: scores `(K,)` of the input and of the baseline.
-            caller: on whose behalf.
-            tick: told of each batch.
-            masks_per_call: at most.
+            control: told of each batch.
         """
         self.segments = int(segments.max()) + 1
-        self.full, self.empty = ends
+        self.full, self.empty = inputs.references.full, inputs.references.empty
         self._calls = calls
-        self._question = question
-        self._caller = caller
-        self._tick = tick
-        self._batch = max(min(masks_per_call, LARGEST_MASKS // self.segments), 1)
-        self._fixed = Fixed.of(question.input, question.baseline, segments)
+        self._inputs = inputs
+        self._control = control
+        self._batch = max(min(calls.masks_per_call, LARGEST_MASKS // self.segments), 1)
+        self._shared = SharedInputs.of(inputs.tensor, inputs.baseline, segments)
         self._scores: list[FloatArray] = [self.full, self.empty]
         self._known = {
             _key(np.ones(self.segments, np.uint8)): 0,
@@ -76,23 +69,24 @@ class TritonMasks:
         """Scores `(n, K)`, block after block, in order; ends early when the time is up.
 
         Raises:
-            Cancelled: nobody waits any more.
+            Cancelled: the request was.
             MethodUnavailable: the model's scores are not finite.
+            ModelChanged: another model answered than the request began with.
             PellucidError: Triton does not answer, or has no such model any more.
         """
         flying: deque[_Call] = deque()
         try:
             for call in self._plan(masks):
                 while len(flying) >= self._calls.calls_in_flight:
-                    yield self._land(flying[0])
+                    yield self._collect(flying[0])
                     flying.popleft()
-                self._tick.check()
-                if self._tick.out_of_time:
+                self._control.check()
+                if self._control.out_of_time:
                     break
                 self._send(call)
                 flying.append(call)
             while flying:
-                yield self._land(flying[0])
+                yield self._collect(flying[0])
                 flying.popleft()
         except DeadlineTooShort:
             return
@@ -122,13 +116,15 @@ class TritonMasks:
         if not call.new:
             return
         masks = np.stack(call.new)
-        call.answer = self._calls.masked(self._question.model, self._fixed, masks, self._caller)
+        inputs = self._inputs
+        call.answer = self._calls.masked(inputs.model, self._shared, masks, inputs.caller)
 
-    def _land(self, call: _Call) -> FloatArray:
+    def _collect(self, call: _Call) -> FloatArray:
         """Wait for a call; its scores, and those that were known before."""
         if call.answer is not None:
-            answer = self._tick.wait(call.answer)
-            scores = self._question.scores(answer.logits)
+            answer = self._control.wait(call.answer)
+            self._check_precision(answer)
+            scores = self._inputs.scores(answer.logits)
             if not np.isfinite(scores).all():
                 raise MethodUnavailable(
                     "the model's scores are not finite where parts of the input are hidden",
@@ -136,45 +132,19 @@ class TritonMasks:
                     remedy="choose another baseline",
                 )
             self._scores.extend(scores)
-            self._tick.step(len(call.new))
+            self._control.advance(len(call.new))
         return np.stack([self._scores[place] for place in call.order])
 
-
-def ends(calls: TritonCalls, question: Question, caller: Caller) -> tuple[FloatArray, str]:
-    """Served logits `(2, K')` of the input and of the baseline, and the arithmetic.
-
-    Raises:
-        Cancelled: nobody waits any more.
-        MethodUnavailable: they are not finite.
-        PellucidError: Triton does not answer, or has no such model any more.
-    """
-    if not question.model.masked:
-        baseline = np.broadcast_to(question.baseline, (1, *question.input.shape))
-        both = np.concatenate([question.input[np.newaxis], baseline])
-        answer = calls.logits(question.model, both, caller)
-    else:
-        whole = np.zeros(question.plane, np.uint16)
-        fixed = Fixed.of(question.input, question.baseline, whole)
-        masks = np.array([[1], [0]], np.uint8)
-        answer = caller.wait(calls.masked(question.model, fixed, masks, caller))
-    _check_ends(answer.logits)
-    return answer.logits, answer.precision
-
-
-def _check_ends(logits: FloatArray) -> None:
-    """Refuse an input or a baseline to which the model gives no number."""
-    if not np.isfinite(logits[0]).all():
-        raise MethodUnavailable(
-            "the model's scores of the input are not finite",
-            field="input",
-            remedy="send another input, or mend the model",
-        )
-    if not np.isfinite(logits[1]).all():
-        raise MethodUnavailable(
-            "the model's scores of the baseline are not finite",
-            field="options.baseline",
-            remedy="choose another baseline",
-        )
+    def _check_precision(self, answer: Answer) -> None:
+        """Refuse to mix scores of two kinds of arithmetic in one map."""
+        expected = self._inputs.references.precision
+        if answer.precision != expected:
+            raise ModelChanged(
+                f"{self._inputs.model.card.name} answered in {answer.precision} after {expected}",
+                remedy="ask again",
+                retry_after_s=1.0,
+                model=self._inputs.model.card.name,
+            )
 
 
 def _key(mask: npt.NDArray[np.uint8]) -> bytes:

@@ -1,0 +1,49 @@
+"""Gradient copies are loaded and checked before anybody asks for them."""
+
+import asyncio
+
+import structlog
+from pellucid.serving.catalogue import ModelCatalogue, ServedModel
+
+from explain_service.gradient.copies import GradientCopies
+from explain_service.gradient.loading import NoCopy
+from explain_service.run_control import Cancellation, Cancelled, RunControl
+from pellucid.errors import PellucidError
+
+log = structlog.get_logger(__name__)
+
+RETRY_S = 0.5
+"""Before a copy that could not be checked, because Triton did not answer, is tried again."""
+
+
+async def check_copies(
+    catalogue: ModelCatalogue, copies: GradientCopies, checked: asyncio.Event
+) -> None:
+    """Load and check the copy of each model, so that the capabilities tell how far it drifts.
+
+    `checked` is set once Triton serves something and every copy of it was tried.
+    """
+    cancellation = Cancellation()
+    try:
+        async for models in catalogue.changes():
+            for model in models:
+                while not await asyncio.to_thread(_check, copies, model, cancellation):
+                    await asyncio.sleep(RETRY_S)
+            if models:
+                checked.set()
+    finally:
+        cancellation.cancel()
+
+
+def _check(copies: GradientCopies, model: ServedModel, cancellation: Cancellation) -> bool:
+    """Try one copy; False where it may be there later. Blocks."""
+    try:
+        copies.checked(model, RunControl(total=0, cancellation=cancellation))
+    except (Cancelled, NoCopy):
+        return True  # whoever asks for the model's methods is told why
+    except PellucidError as error:
+        log.info("gradient copy waits", model=model.card.name, why=error.message)
+        return not error.retry_after_s
+    except Exception:
+        log.exception("a gradient copy failed", model=model.card.name)
+    return True
