@@ -5,35 +5,23 @@ a message whose fields carry description, default, range and unit (`pellucid.par
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, prod
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-import numpy as np
 from google.protobuf.message import Message
 
 from explain_service.attribution import Attribution, ExplainInput
 from explain_service.gradient.copies import GradientCopies
-from explain_service.gradient.loading import NoCopy
-from explain_service.gradient.model import GradientModel
 from explain_service.measures import MeasureKind
-from explain_service.perturbation.masks import MaskedModel, MaskRows
-from explain_service.perturbation.triton_masks import TritonMasks
-from explain_service.run_control import RunControl, out_of_time
-from explain_service.segmentation import SegmentMap, segmentation_libraries
+from explain_service.run_control import RunControl
 from explain_service.triton_calls import TritonCalls
 from pellucid.api.explain.v1 import explain_pb2
 from pellucid.cards import Card
 from pellucid.errors import MethodUnavailable
 from pellucid.parameters import resolve
 from pellucid.serving.triton import ServedModel
-from pellucid.tensors import FloatArray
 
 P = TypeVar("P", bound=Message)
-
-GRADIENT_COST: Final = 10.0
-"""How much longer a gradient takes than a score, as long as neither was measured."""
 
 
 @dataclass(frozen=True)
@@ -154,135 +142,6 @@ class Method(ABC, Generic[P]):
         return self.resolve(resolve(message, self.name), card, self.name)
 
 
-class MaskMethod(Method[P]):
-    """A perturbation method: it sees the model as a function on masks, answered by Triton."""
-
-    runtime = explain_pb2.RUNTIME_TRITON
-    on_segments = True
-
-    @abstractmethod
-    def attribute(
-        self,
-        parameters: P,
-        model: MaskedModel,
-        segments: SegmentMap,
-        targets: tuple[int, ...],
-        seed: int,
-        control: RunControl,
-    ) -> list[Attribution]:
-        """One attribution for each target.
-
-        Args:
-            parameters: resolved.
-            model: under masks over `segments`.
-            segments: `(H, W)`, from `segment_map`.
-            targets: labels, by their place in the card.
-            seed: start of every random draw.
-            control: told of the progress.
-
-        Raises:
-            DeadlineTooShort: the time was up before there was anything to show.
-            Cancelled: the request was.
-        """
-
-    def segment_map(
-        self, parameters: P, segments: SegmentMap, plane: tuple[int, int], seed: int
-    ) -> SegmentMap:
-        """What the masks keep or hide, `(H, W)`: the request's segments, or the method's own."""
-        return segments
-
-    def mask_length(self, parameters: P, workload: Workload) -> int:
-        """About how many segments a mask has."""
-        return workload.segments
-
-    def unavailable(self, model: ServedModel, backends: Backends) -> str:
-        """It needs the masked graph."""
-        return "" if model.masked else f"{model.card.name} has no masked graph in Triton"
-
-    @property
-    def speed_key(self) -> str:
-        """Masks cost the same whatever method asks for them."""
-        return "masks"
-
-    def sent_bytes(self, parameters: P, workload: Workload, masks_per_call: int) -> int:
-        """Image, segments and baseline travel with every call; a constant baseline is a number."""
-        spec = workload.card.preprocess
-        image = 4 * prod(spec.shape)
-        each = image + 2 * prod(spec.plane)
-        each += 4 if workload.baseline_is_constant else image
-        calls = self.calls(parameters, workload)
-        return ceil(calls / masks_per_call) * each + calls * self.mask_length(parameters, workload)
-
-    def explain(
-        self, parameters: P, inputs: ExplainInput, backends: Backends, control: RunControl
-    ) -> list[Attribution]:
-        """Ask Triton for the masks that the method chooses."""
-        control.check()
-        segments = self.segment_map(parameters, inputs.segments, inputs.plane, inputs.seed)
-        model = TritonMasks(backends.calls, inputs, segments, control)
-        return self.attribute(parameters, model, segments, inputs.targets, inputs.seed, control)
-
-    def precision(self, inputs: ExplainInput) -> str:
-        """Of the masked graph."""
-        return inputs.references.precision
-
-    def libraries(self, inputs: ExplainInput) -> tuple[str, ...]:
-        """Those of the segmentation."""
-        return segmentation_libraries(inputs.segmentation) if self.on_segments else ()
-
-    def warm_up(self) -> None:
-        """Explain a toy: libraries prepare much when they first run."""
-        segments = np.arange(16, dtype=np.uint16).reshape(4, 4)
-        parameters: Any = resolve(self.message(), self.name)
-        own = self.segment_map(parameters, segments, (4, 4), 0)
-        self.attribute(parameters, _Sum(own), own, (0,), 0, RunControl(total=1))
-
-
-class GradientMethod(Method[P]):
-    """A method that differentiates the gradient copy of a model."""
-
-    runtime = explain_pb2.RUNTIME_LOCAL_COPY
-    relative_cost = GRADIENT_COST
-
-    @abstractmethod
-    def attribute(
-        self, parameters: P, model: GradientModel, inputs: ExplainInput, control: RunControl
-    ) -> list[Attribution]:
-        """One attribution for each target; raises as `explain` does."""
-
-    def missing(self, card: Card) -> str:
-        """What the method needs of a card and this one lacks, in words; empty where it fits."""
-        return ""
-
-    def unavailable(self, model: ServedModel, backends: Backends) -> str:
-        """It needs a copy that answers as the served model does."""
-        return backends.copies.unavailable(model) or self.missing(model.card)
-
-    def explain(
-        self, parameters: P, inputs: ExplainInput, backends: Backends, control: RunControl
-    ) -> list[Attribution]:
-        """Wait for the checked copy, then differentiate it."""
-        control.check()
-        if control.too_late:
-            raise out_of_time()
-        try:
-            model = backends.copies.checked(inputs.model, control)
-        except NoCopy as error:
-            raise refused(inputs.model, self.name, str(error)) from error
-        control.check()
-        return self.attribute(parameters, model, inputs, control)
-
-    def precision(self, inputs: ExplainInput) -> str:
-        """Of the copies."""
-        return "float32"
-
-    def libraries(self, inputs: ExplainInput) -> tuple[str, ...]:
-        """The framework of the copy."""
-        architecture = inputs.model.card.architecture
-        assert architecture is not None
-        return ("torch",) if architecture.framework == "torch" else ("tensorflow", "keras")
-
-
 def refused(model: ServedModel, method: str, why: str, field: str = "") -> MethodUnavailable:
     """What to raise where a model cannot be explained by a method."""
     return MethodUnavailable(
@@ -292,15 +151,3 @@ def refused(model: ServedModel, method: str, why: str, field: str = "") -> Metho
         model=model.card.name,
         method=method,
     )
-
-
-class _Sum:
-    """A model whose score is the number of segments that are kept."""
-
-    def __init__(self, segments: SegmentMap) -> None:
-        self.segments = int(segments.max()) + 1
-        self.full = np.full(1, self.segments, np.float32)
-        self.empty = np.zeros(1, np.float32)
-
-    def stream(self, masks: MaskRows) -> Iterator[FloatArray]:
-        yield masks[: len(masks)].sum(axis=1, keepdims=True).astype(np.float32)

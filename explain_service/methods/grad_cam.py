@@ -5,7 +5,8 @@ import numpy.typing as npt
 
 from explain_service.attribution import Attribution, ExplainInput
 from explain_service.gradient.model import GradientModel, Head
-from explain_service.methods.base import GradientMethod, Workload
+from explain_service.methods.base import Workload
+from explain_service.methods.gradient_method import GradientMethod
 from explain_service.run_control import RunControl, out_of_time
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.cards import Card

@@ -8,8 +8,9 @@ import numpy as np
 
 from explain_service.attribution import Attribution, ExplainInput, SegmentValues
 from explain_service.measures import gap_measure
-from explain_service.methods.base import MaskMethod, Workload
+from explain_service.methods.base import Workload
 from explain_service.methods.limits import check_samples
+from explain_service.methods.mask_method import MaskMethod
 from explain_service.perturbation.intervals import Floats, half_width, influences, is_unique
 from explain_service.perturbation.masks import MaskedModel
 from explain_service.perturbation.shap_library import ADDITIVITY_GAP, KernelExplainer

@@ -10,8 +10,9 @@ from sklearn.metrics import pairwise_distances
 
 from explain_service.attribution import Attribution, ExplainInput, SegmentValues
 from explain_service.measures import Grade, Measure, MeasureKind
-from explain_service.methods.base import MaskMethod, Workload
+from explain_service.methods.base import Workload
 from explain_service.methods.limits import check_samples
+from explain_service.methods.mask_method import MaskMethod
 from explain_service.perturbation.intervals import Floats, half_width, influences
 from explain_service.perturbation.masks import MaskedModel, Masks
 from explain_service.randomness import random_state

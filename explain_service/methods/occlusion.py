@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from explain_service.attribution import Attribution
 from explain_service.measures import Grade, Measure, MeasureKind
-from explain_service.methods.base import MaskMethod, Workload
+from explain_service.methods.base import Workload
 from explain_service.methods.limits import MOST_CALLS
+from explain_service.methods.mask_method import MaskMethod
 from explain_service.perturbation.masks import MaskedModel, Masks
 from explain_service.randomness import random_state
 from explain_service.run_control import RunControl, out_of_time

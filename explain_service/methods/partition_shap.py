@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from explain_service.attribution import Attribution, ExplainInput, SegmentValues
 from explain_service.measures import gap_measure
-from explain_service.methods.base import MaskMethod, Workload
+from explain_service.methods.base import Workload
+from explain_service.methods.mask_method import MaskMethod
 from explain_service.perturbation.intervals import Floats
 from explain_service.perturbation.masks import MaskedModel
 from explain_service.perturbation.shap_library import ADDITIVITY_GAP, PartitionExplainer
