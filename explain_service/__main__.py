@@ -36,7 +36,7 @@ async def serve(
     """The whole service; leaving drains it, and closes what it holds in reverse order."""
     async with AsyncExitStack() as stack:
         catalogue = await stack.enter_async_context(ModelCatalogue(settings.triton_url, settings))
-        calls = TritonCalls(settings)
+        calls = TritonCalls(settings, catalogue.mark_stale)
         stack.push_async_callback(asyncio.to_thread, calls.close)
         copies = GradientCopies(
             settings.model_repository,

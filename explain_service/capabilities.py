@@ -10,7 +10,7 @@ from explain_service.segmentation import SEGMENTERS, Segmenter
 from pellucid.api.explain.v1 import explain_pb2
 from pellucid.cards import Card
 from pellucid.parameters import Parameter, Value, parameters_of
-from pellucid.serving.triton import ServedModel
+from pellucid.serving.catalogue import ServedModel
 
 
 def model_methods(

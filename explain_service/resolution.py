@@ -11,10 +11,11 @@ from explain_service.methods.base import Backends
 from explain_service.planner import Planner
 from explain_service.request import CheckedRequest
 from explain_service.segmentation import segment
-from explain_service.triton_calls import Answer, Caller, SharedInputs, TritonCalls
+from explain_service.triton_calls import Caller, SharedInputs, TritonCalls
 from pellucid.errors import MethodUnavailable
 from pellucid.scores import probabilities, resolve_targets
-from pellucid.serving.triton import ServedModel
+from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.triton import Answer
 from pellucid.tensors import FloatArray
 
 

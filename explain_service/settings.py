@@ -5,16 +5,14 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from pellucid.serving.settings import ServiceSettings
+from pellucid.serving.settings import TritonSettings
 
 
-class ExplainSettings(ServiceSettings):
+class ExplainSettings(TritonSettings):
     """Settings of the explain service, read once when it starts."""
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="EXPLAIN_")
 
-    triton_url: str = "127.0.0.1:8001"
-    """`host:port` of Triton's gRPC."""
     model_repository: Path = Path("triton_repo")
     """Folder of the models; gradient copies read the weights there."""
     workers: int = Field(default=2, ge=1, le=64)
@@ -25,8 +23,6 @@ class ExplainSettings(ServiceSettings):
     """Calls to Triton at once, of all explanations together, so that predictions get their turn."""
     masks_per_call: int = Field(default=24, ge=1, le=1_024)
     """Masks in one call to Triton."""
-    triton_call_timeout_s: float = Field(default=60.0, gt=0)
-    """Longest wait for one call to Triton; a call that takes longer fails."""
     partial_every_s: float = Field(default=2.0, ge=0)
     """Between two partial maps of one method."""
     finish_s: float = Field(default=1.0, ge=0, le=60)

@@ -2,20 +2,20 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import Any, Final, Self, TypeVar
 
+import grpc
 import numpy as np
-from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, InferResult
-from tritonclient.utils import InferenceServerException
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from explain_service import metrics
 from explain_service.run_control import Cancellation, RunControl, TimeBudget
 from explain_service.settings import ExplainSettings
 from pellucid.cards import MASKED_SUFFIX
-from pellucid.serving.channels import channel_options, triton_credentials
+from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.channels import open_blocking_triton_channel
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import ServedModel, check_logits, precision_of, translate
+from pellucid.serving.triton import Answer, MarkStale, check_answer, translate
 from pellucid.tensors import Array, FloatArray
 
 _TYPES: Final = {"float32": "FP32", "uint16": "UINT16", "uint8": "UINT8"}
@@ -46,18 +46,10 @@ class Caller:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Logits `(N, K')`, and the arithmetic they were computed in."""
-
-    logits: FloatArray
-    precision: str
-
-
-@dataclass(frozen=True)
 class SharedInputs:
     """What all calls about one input share; it can be in several calls at once."""
 
-    inputs: tuple[InferInput, ...]
+    request: service_pb2.ModelInferRequest
     nbytes: int
     """Size of the elements."""
 
@@ -65,40 +57,34 @@ class SharedInputs:
     def of(cls, tensor: FloatArray, baseline: FloatArray, segments: Array) -> Self:
         """Encode an input `(*shape)`, a baseline of four axes, and a segment map `(H, W)`."""
         arrays = {"image": tensor[np.newaxis], "baseline": baseline, "segments": segments}
-        inputs = tuple(_tensor(name, array) for name, array in arrays.items())
-        return cls(inputs, sum(array.nbytes for array in arrays.values()))
-
-
-@dataclass(frozen=True)
-class _Request:
-    """One call."""
-
-    graph: str
-    inputs: tuple[InferInput, ...]
-    rows: int
-    """Inputs that it stands for; so many answers are expected."""
-    mask_bytes: int = 0
-    """Size of the elements where it has masks, which are counted; else 0."""
+        request = service_pb2.ModelInferRequest()
+        for name, array in arrays.items():
+            _add(request, name, array)
+        return cls(request, sum(array.nbytes for array in arrays.values()))
 
 
 class TritonCalls:
     """Triton's classifiers and masked graphs, for threads."""
 
-    def __init__(self, settings: ExplainSettings) -> None:
-        """Prepare a client; it connects with the first call."""
-        options: list[tuple[str, Any]] = [*channel_options(settings.max_message_bytes)]
+    def __init__(self, settings: ExplainSettings, mark_stale: MarkStale) -> None:
+        """Prepare a channel; it connects with the first call.
+
+        Args:
+            settings: where Triton is, and how much is asked of it at once.
+            mark_stale: told of a model that turns out to have changed.
+        """
         self.calls_in_flight = settings.calls_in_flight
         self.masks_per_call = settings.masks_per_call
-        self._call_timeout_s = settings.triton_call_timeout_s
-        self._client = InferenceServerClient(
-            settings.triton_url, creds=triton_credentials(settings), channel_args=options
-        )
+        self._timeout_s = settings.triton_call_timeout_s
+        self._mark_stale = mark_stale
+        self._channel = open_blocking_triton_channel(settings.triton_url, settings)
+        self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._threads = ThreadPoolExecutor(settings.calls_in_flight, "triton-call")
 
     def close(self) -> None:
         """Send nothing any more, give up what was sent, close the connection."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._client.close()
+        self._channel.close()
         self._threads.shutdown()
 
     def masked(
@@ -113,37 +99,41 @@ class TritonCalls:
             caller: on whose behalf.
 
         Returns:
-            Logits of each mask. It raises what `logits` does.
+            Logits of each mask, which may be no numbers. It raises what `logits` does.
         """
-        request = _Request(
-            model.card.name + MASKED_SUFFIX,
-            (*shared.inputs, _tensor("masks", masks)),
-            rows=len(masks),
-            mask_bytes=shared.nbytes + masks.nbytes,
-        )
-        return self._threads.submit(self._call, model, request, caller)
+
+        def call() -> Answer:
+            caller.cancellation.check()
+            request = service_pb2.ModelInferRequest()
+            request.CopyFrom(shared.request)
+            request.model_name = model.card.name + MASKED_SUFFIX
+            _add(request, "masks", masks)
+            metrics.TRITON_CALLS.labels(model.card.name).inc()
+            metrics.TRITON_BYTES.labels(model.card.name).inc(shared.nbytes + masks.nbytes)
+            return self._call(model, request, len(masks), caller)
+
+        return self._threads.submit(call)
 
     def logits(self, model: ServedModel, inputs: FloatArray, caller: Caller) -> Answer:
-        """Logits `(N, K')` of inputs `(N, *shape)`; blocks.
+        """Logits `(N, K')` of inputs `(N, *shape)`, which may be no numbers; blocks.
 
         Raises:
             Cancelled: the request was.
             ModelNotReady: the model was unloaded meanwhile.
-            ModelChanged: it was reloaded meanwhile.
+            ModelChanged: it was loaded again meanwhile.
             ModelBroken: its graph is not as its card says.
             BackendUnavailable: Triton does not answer.
             DeadlineTooShort: the time is up.
         """
         rows = model.rows_per_call(inputs[0].nbytes)
-        parts = [inputs[start : start + rows] for start in range(0, len(inputs), rows)]
+        requests = []
+        for start in range(0, len(inputs), rows):
+            request = service_pb2.ModelInferRequest(model_name=model.card.name)
+            _add(request, "input", inputs[start : start + rows])
+            requests.append((request, len(inputs[start : start + rows])))
         calls = [
-            self._threads.submit(
-                self._call,
-                model,
-                _Request(model.card.name, (_tensor("input", part),), len(part)),
-                caller,
-            )
-            for part in parts
+            self._threads.submit(self._call, model, request, count, caller)
+            for request, count in requests
         ]
         answers = [caller.wait(call) for call in calls]
         return Answer(np.concatenate([part.logits for part in answers]), answers[0].precision)
@@ -156,42 +146,28 @@ class TritonCalls:
         caller = Caller(Cancellation(), Deadline.after(_OWN_S), request_id="")
         return self.logits(model, inputs, caller).logits
 
-    def _call(self, model: ServedModel, request: _Request, caller: Caller) -> Answer:
-        caller.cancellation.check()
-        timeout = min(caller.deadline.timeout(), self._call_timeout_s)
-        if request.mask_bytes:
-            metrics.TRITON_CALLS.labels(model.card.name).inc()
-            metrics.TRITON_BYTES.labels(model.card.name).inc(request.mask_bytes)
-        try:
-            response = self._infer(model, request, caller, timeout).get_response()
-        except InferenceServerException as error:
-            caller.cancellation.check()
-            raise translate(error, request.graph) from error
-        logits = np.asarray(InferResult(response).as_numpy("logits"), dtype=np.float32)
-        return Answer(check_logits(model, logits, request.rows), precision_of(response, model))
-
-    def _infer(
-        self, model: ServedModel, request: _Request, caller: Caller, timeout: float
-    ) -> InferResult:
+    def _call(
+        self, model: ServedModel, request: service_pb2.ModelInferRequest, rows: int, caller: Caller
+    ) -> Answer:
         """Send one call and wait for its answer; it is cancelled when the request is."""
-        answers: SimpleQueue[tuple[InferResult, InferenceServerException | None]] = SimpleQueue()
-        call = self._client.async_infer(
-            request.graph,
-            request.inputs,
-            lambda result, error: answers.put((result, error)),
-            model_version=model.version,
-            outputs=[InferRequestedOutput("logits")],
-            request_id=caller.request_id,
-            client_timeout=timeout,
-        )
-        with caller.cancellation.cancelling(call.cancel):
-            result, error = answers.get()
-        if error is not None:
-            raise error
-        return result
+        caller.cancellation.check()
+        timeout = min(caller.deadline.timeout(), self._timeout_s)
+        request.model_version = model.version
+        request.id = caller.request_id
+        request.outputs.add(name="logits")
+        call = self._stub.ModelInfer.future(request, timeout=timeout)
+        try:
+            with caller.cancellation.cancelling(call.cancel):
+                response = call.result()
+        except grpc.FutureCancelledError:
+            caller.cancellation.check()
+            raise
+        except grpc.RpcError as error:
+            caller.cancellation.check()
+            raise translate(error, model, caller.deadline, self._mark_stale) from error
+        return check_answer(response, model, rows, self._mark_stale, finite=False)
 
 
-def _tensor(name: str, array: Array) -> InferInput:
-    value = InferInput(name, list(array.shape), _TYPES[array.dtype.name])
-    value.set_data_from_numpy(np.ascontiguousarray(array))
-    return value
+def _add(request: service_pb2.ModelInferRequest, name: str, array: Array) -> None:
+    request.inputs.add(name=name, datatype=_TYPES[array.dtype.name], shape=array.shape)
+    request.raw_input_contents.append(np.ascontiguousarray(array).tobytes())

@@ -17,7 +17,7 @@ from explain_service.gradient.model import GradientModel
 from explain_service.gradient.parity import compare
 from explain_service.run_control import RunControl
 from pellucid.api.explain.v1 import explain_pb2
-from pellucid.serving.triton import ServedModel
+from pellucid.serving.catalogue import ServedModel
 from pellucid.tensors import FloatArray
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from explain_service.gradient.model import GradientModel
 from pellucid.architectures import BUILDERS
 from pellucid.architectures.weights import WeightsMismatch
 from pellucid.cards import Card
-from pellucid.serving.triton import ServedModel
+from pellucid.serving.catalogue import ServedModel
 
 _FILE: Final = "weights.safetensors"
 _importing = Lock()

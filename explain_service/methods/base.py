@@ -19,7 +19,7 @@ from pellucid.api.explain.v1 import explain_pb2
 from pellucid.cards import Card
 from pellucid.errors import MethodUnavailable
 from pellucid.parameters import resolve
-from pellucid.serving.triton import ServedModel
+from pellucid.serving.catalogue import ServedModel
 
 P = TypeVar("P", bound=Message)
 

@@ -16,7 +16,7 @@ from explain_service.run_control import RunControl
 from explain_service.segmentation import SegmentMap, segmentation_libraries
 from pellucid.api.explain.v1 import explain_pb2
 from pellucid.parameters import resolve
-from pellucid.serving.triton import ServedModel
+from pellucid.serving.catalogue import ServedModel
 from pellucid.tensors import FloatArray
 
 P = TypeVar("P", bound=Message)

@@ -14,8 +14,9 @@ from explain_service.attribution import ExplainInput
 from explain_service.perturbation.masks import MaskRows, Masks
 from explain_service.run_control import RunControl
 from explain_service.segmentation import SegmentMap
-from explain_service.triton_calls import Answer, SharedInputs, TritonCalls
+from explain_service.triton_calls import SharedInputs, TritonCalls
 from pellucid.errors import DeadlineTooShort, MethodUnavailable, ModelChanged
+from pellucid.serving.triton import Answer
 from pellucid.tensors import FloatArray
 
 LARGEST_MASKS: Final = 1 << 20
