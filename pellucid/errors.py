@@ -93,7 +93,7 @@ class ModelNotReady(PellucidError):
 
 
 class ModelBroken(PellucidError):
-    """The model failed to load, its card cannot be read, or its answers are not as the card says."""
+    """It failed to load, its card cannot be read, or its answers are not as the card says."""
 
     reason = "MODEL_BROKEN"
 

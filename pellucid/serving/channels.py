@@ -1,19 +1,41 @@
 """Channels to other services: one setting of sizes and keepalive, TLS where it is asked for."""
 
+import json
 from pathlib import Path
 from typing import Final
 
 import grpc
 
-from pellucid.serving.settings import ServiceSettings
+from pellucid.serving.settings import ServiceSettings, TritonSettings
 
 KEEPALIVE_MS: Final = 60_000
 """Clients ping this rarely at most; servers allow half of it."""
 
 
-def channel_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
-    """Options of a client's channel; both ends of a connection use the same size."""
-    return [
+TRITON_INFER: Final = ("inference.GRPCInferenceService", "ModelInfer")
+"""Service and method; asked twice, it answers the same."""
+_RETRIES: Final = {
+    "maxAttempts": 3,
+    "initialBackoff": "0.3s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 3,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+_THROTTLING: Final = {"maxTokens": 10, "tokenRatio": 0.1}
+"""Retries cease while more than half of the last calls failed: they would only add to the load."""
+
+
+def channel_options(
+    max_message_bytes: int, retried: tuple[str, str] | None = None
+) -> list[tuple[str, int | str]]:
+    """Options of a client's channel.
+
+    Args:
+        max_message_bytes: both ends of a connection use the same.
+        retried: service and method that may be asked again, e.g. `TRITON_INFER`; gRPC does so twice
+            at most, while the call's time lasts, where nobody answered.
+    """
+    options: list[tuple[str, int | str]] = [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
@@ -22,15 +44,31 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.lb_policy_name", "round_robin"),
     ]
+    if retried is None:
+        return options
+    service, method = retried
+    policy = {"name": [{"service": service, "method": method}], "retryPolicy": _RETRIES}
+    return [
+        *options,
+        (
+            "grpc.service_config",
+            json.dumps({"methodConfig": [policy], "retryThrottling": _THROTTLING}),
+        ),
+        # What does not fit is sent once only; gRPC's own limit is 256 KiB.
+        ("grpc.per_rpc_retry_buffer_size", max_message_bytes),
+    ]
 
 
 def open_channel(target: str, settings: ServiceSettings) -> grpc.aio.Channel:
     """Open a channel to a service behind this one, as its settings say."""
     options = channel_options(settings.max_message_bytes)
-    credentials = peer_credentials(settings)
-    if credentials is None:
-        return grpc.aio.insecure_channel(target, options)
-    return grpc.aio.secure_channel(target, credentials, options)
+    return _open(target, peer_credentials(settings), options)
+
+
+def open_triton_channel(url: str, settings: TritonSettings) -> grpc.aio.Channel:
+    """Open a channel to Triton, as the settings say; inferences that nobody answers are retried."""
+    options = channel_options(settings.max_message_bytes, TRITON_INFER)
+    return _open(url, triton_credentials(settings), options)
 
 
 def peer_credentials(settings: ServiceSettings) -> grpc.ChannelCredentials | None:
@@ -38,9 +76,17 @@ def peer_credentials(settings: ServiceSettings) -> grpc.ChannelCredentials | Non
     return _credentials(settings.peer_ca, settings)
 
 
-def triton_credentials(settings: ServiceSettings) -> grpc.ChannelCredentials | None:
+def triton_credentials(settings: TritonSettings) -> grpc.ChannelCredentials | None:
     """What calls to Triton are encrypted with; None for plain text."""
     return _credentials(settings.triton_ca, settings)
+
+
+def _open(
+    target: str, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, int | str]]
+) -> grpc.aio.Channel:
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options)
+    return grpc.aio.secure_channel(target, credentials, options)
 
 
 def _credentials(

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import grpc
 
 from pellucid.errors import DeadlineTooShort
 from pellucid.serving.settings import ServiceSettings
+
+CLOCK_SLACK_S: Final = 0.02
+"""Timers end a little early, and the caller's word that its time is up may come as early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,11 @@ class Deadline:
     def after(cls, seconds: float) -> Self:
         """So many seconds from now."""
         return cls(monotonic() + seconds)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time left."""
+        return self.left() <= CLOCK_SLACK_S
 
     def left(self) -> float:
         """Seconds left, never below 0."""

@@ -16,14 +16,12 @@ from grpc_status import rpc_status
 
 from pellucid.errors import PellucidError
 from pellucid.serving import metrics, request_id
+from pellucid.serving.deadline import CLOCK_SLACK_S
 from pellucid.serving.memory import Trimmer
 from pellucid.status import BUG, CODES, bug_status, to_status
 
 Context = grpc.aio.ServicerContext[Any, Any]
 log = structlog.get_logger(__name__)
-
-_CLOCK_SLACK_S = 0.02
-"""The client's word that its time is up may arrive a little before the server thinks so."""
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -107,7 +105,7 @@ async def _call(path: str, kind: str, context: Context) -> AsyncIterator[tuple[s
     except (asyncio.CancelledError, GeneratorExit):
         # gRPC cancels the handler alike when the client goes and when its time is up.
         left = context.time_remaining()
-        timed_out = left is not None and left <= _CLOCK_SLACK_S
+        timed_out = left is not None and left <= CLOCK_SLACK_S
         code = grpc.StatusCode.DEADLINE_EXCEEDED if timed_out else grpc.StatusCode.CANCELLED
         raise
     except PellucidError as error:

@@ -48,5 +48,19 @@ class ServiceSettings(BaseSettings):
     """PEM chain that this service shows to the services behind it (mTLS)."""
     peer_key: Path | None = None
     """PEM key that goes with `peer_certificate`."""
+
+
+class TritonSettings(ServiceSettings):
+    """Settings of a service that asks Triton."""
+
+    triton_url: str = "127.0.0.1:8001"
+    """Triton's gRPC address, `host:port`."""
     triton_ca: Path | None = None
     """PEM authorities of Triton; set, calls to it are encrypted, and shown the `peer_` pair."""
+    triton_call_timeout_s: float = Field(default=60.0, gt=0)
+    """Longest wait for one inference, whatever the caller's deadline; one that takes longer
+    fails."""
+    catalogue_interval_s: float = Field(default=1.0, gt=0)
+    """Between two readings of what Triton serves."""
+    catalogue_timeout_s: float = Field(default=5.0, gt=0)
+    """Longest wait for an answer about models."""

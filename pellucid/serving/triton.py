@@ -1,289 +1,226 @@
-"""Triton as the registry of models and as what answers them, for the async services.
+"""Inference in Triton: what is asked of it, and what its answers and failures mean.
 
-What is READY in Triton, with a card in its configuration, is what Pellucid offers. Nothing is
-cached: a model that is loaded or unloaded is seen by the next call.
+One answer is of one model: each call names the version, and each answer is compared with the model
+that was asked for.
 """
 
-import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
 
+import grpc
 import numpy as np
-import structlog
-from google.protobuf.message import Message
-from pydantic import ValidationError
-from tritonclient.grpc import InferInput, InferRequestedOutput, service_pb2
-from tritonclient.grpc import aio as tritonclient
+from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from pellucid.cards import (
-    CARD_PARAMETER,
-    DIGEST_PARAMETER,
-    MASKED_SUFFIX,
-    PRECISION_PARAMETER,
-    ROLE_PARAMETER,
-    Card,
-)
 from pellucid.errors import (
     BackendUnavailable,
     DeadlineTooShort,
+    ModelBroken,
+    ModelChanged,
     ModelNotReady,
     PellucidError,
-    UnknownModel,
 )
 from pellucid.serving import request_id
-from pellucid.serving.channels import channel_options, triton_credentials
+from pellucid.serving.channels import open_triton_channel
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.settings import ServiceSettings
+from pellucid.serving.served_model import UNKNOWN_PRECISION, ServedModel
+from pellucid.serving.settings import TritonSettings
 from pellucid.tensors import FloatArray
 
-log = structlog.get_logger(__name__)
-
-ANSWERED_PRECISION: Final = "precision"
+PRECISION: Final = "precision"
 """Response parameter in which a backend may say which arithmetic it used."""
-UNKNOWN_PRECISION: Final = "unknown"
-_MOST_ROWS: Final = 16
-_MOST_BYTES: Final = 16 << 20
-"""Inputs in one call, so that other callers get their turn."""
-_ASK_S: Final = 5.0
-"""Longest wait for an answer about models, in seconds."""
+WEIGHTS_DIGEST: Final = "weights_digest"
+"""Response parameter in which a backend may say which weights it used, as SHA-256."""
 
-
-class State(StrEnum):
-    """Of a model in Triton."""
-
-    READY = "READY"
-    UNAVAILABLE = "UNAVAILABLE"
+MarkStale: TypeAlias = Callable[[str], None]
+"""`ModelCatalogue.mark_stale`."""
 
 
 @dataclass(frozen=True)
-class ServedModel:
-    """A classifier that Triton knows and that has a card."""
+class Answer:
+    """What a model said of `N` inputs."""
 
-    card: Card
-    version: str
-    """Version folder that Triton serves."""
-    weights_digest: str
-    """SHA-256 in hexadecimal; empty where the configuration has none."""
-    masked: bool
-    """Whether the graph that expands masks is served next to it."""
-    precision: str = "unknown"
-    """Arithmetic that the model runs in, as far as its configuration tells."""
-    max_batch: int = 1
-    """Inputs that it takes in one call."""
-
-    def rows_per_call(self, nbytes: int) -> int:
-        """How many inputs of `nbytes` each go into one call; at least one."""
-        return max(1, min(self.max_batch, _MOST_ROWS, _MOST_BYTES // nbytes))
+    logits: FloatArray
+    """`(N, K')`, all finite."""
+    precision: str
+    """The arithmetic they were computed in, e.g. `float32`."""
 
 
-class TritonModels:
-    """Models in Triton; one client for one event loop."""
+class TritonInference:
+    """Asks classifiers; for one event loop."""
 
-    def __init__(self, url: str, settings: ServiceSettings) -> None:
-        """Prepare a client for `host:port`; it connects with the first call."""
-        options: list[tuple[str, Any]] = [*channel_options(settings.max_message_bytes)]
-        self._client = tritonclient.InferenceServerClient(
-            url, creds=triton_credentials(settings), channel_args=options
-        )
+    def __init__(self, url: str, settings: TritonSettings, mark_stale: MarkStale) -> None:
+        """Ask the Triton at `host:port`; models that turn out to have changed are marked."""
+        self._channel = open_triton_channel(url, settings)
+        # The stubs have no types for grpc.aio.
+        self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._timeout_s = settings.triton_call_timeout_s
+        self._mark_stale = mark_stale
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        """Connect with the first call."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         """Close the connection."""
-        await self._client.close()
+        await self._channel.close()
 
-    async def ready(self) -> bool:
-        """Whether Triton answers and has loaded some model.
-
-        A single model that does not load must not close the door to the others.
-        """
-        try:
-            return State.READY in (await self._states()).values()
-        except (InferenceServerException, PellucidError):
-            return False
-
-    async def list(self) -> list[ServedModel]:
-        """All classifiers with a card that are ready, by name.
-
-        Triton tells the configuration of a ready model only. One whose card cannot be read is
-        logged and left out.
-
-        Raises:
-            BackendUnavailable: Triton does not answer.
-        """
-        states = await self._states()
-        found = []
-        for name in sorted(states):
-            if states[name] is not State.READY or name.endswith(MASKED_SUFFIX):
-                continue
-            try:
-                found.append(await self._describe(name, states))
-            except ModelNotReady as error:
-                log.warning("model left out", model=name, why=error.message)
-            except UnknownModel:
-                continue
-        return found
-
-    async def get(self, name: str, field: str = "model") -> ServedModel:
-        """One classifier that is ready.
-
-        Raises:
-            UnknownModel: Triton has no such model, or it has no card.
-            ModelNotReady: it is not loaded, or its card cannot be read.
-            BackendUnavailable: Triton does not answer.
-        """
-        states = await self._states()
-        if name not in states or name.endswith(MASKED_SUFFIX):
-            raise _unknown(name, states, field)
-        if states[name] is not State.READY:
-            raise ModelNotReady(
-                f"{name} is not loaded", field=field, remedy="load it, or wait", retry_after_s=5.0
-            )
-        return await self._describe(name, states, field)
-
-    async def infer(
-        self, model: ServedModel, inputs: FloatArray, deadline: Deadline
-    ) -> tuple[FloatArray, str]:
-        """Logits `(N, K')` of inputs `(N, *shape)`, and the arithmetic that was used.
+    async def infer(self, model: ServedModel, inputs: FloatArray, deadline: Deadline) -> Answer:
+        """Logits of inputs `(N, *shape)`, float32.
 
         Raises:
             ModelNotReady: the model was unloaded meanwhile.
+            ModelChanged: it was loaded again meanwhile, of another version, weights or precision.
+            ModelBroken: it does not answer as its card says.
             BackendUnavailable: Triton does not answer.
             DeadlineTooShort: the time is up.
         """
-        parts = []
-        precision = UNKNOWN_PRECISION
         rows = model.rows_per_call(inputs[0].nbytes)
-        for start in range(0, len(inputs), rows):
-            batch = np.ascontiguousarray(inputs[start : start + rows], dtype=np.float32)
-            tensor = InferInput("input", list(batch.shape), "FP32")
-            tensor.set_data_from_numpy(batch)
-            try:
-                result = await self._client.infer(
-                    model.card.name,
-                    [tensor],
-                    outputs=[InferRequestedOutput("logits")],
-                    request_id=request_id.current(),
-                    client_timeout=deadline.timeout(),
-                )
-            except InferenceServerException as error:
-                raise translate(error, model.card.name) from error
-            logits = np.asarray(result.as_numpy("logits"), dtype=np.float32)
-            parts.append(check_logits(model, logits, len(batch)))
-            precision = precision_of(result.get_response(), model)
-        return np.concatenate(parts), precision
+        parts = [
+            await self._call(model, inputs[start : start + rows], deadline)
+            for start in range(0, len(inputs), rows)
+        ]
+        precisions = {part.precision for part in parts}
+        if len(precisions) > 1:
+            raise _changed(model, f"answered in {' and in '.join(sorted(precisions))}")
+        return Answer(np.concatenate([part.logits for part in parts]), precisions.pop())
 
-    async def _states(self) -> dict[str, State]:
-        try:
-            index = await self._client.get_model_repository_index(client_timeout=_ASK_S)
-        except InferenceServerException as error:
-            raise _unanswered(error, "") from error
-        states = dict.fromkeys((entry.name for entry in index.models), State.UNAVAILABLE)
-        states |= {entry.name: State.READY for entry in index.models if entry.state == "READY"}
-        return states
-
-    async def _describe(
-        self, name: str, states: dict[str, State], field: str = "model"
-    ) -> ServedModel:
-        try:
-            answer, metadata = await asyncio.gather(
-                self._client.get_model_config(name, client_timeout=_ASK_S),
-                self._client.get_model_metadata(name, client_timeout=_ASK_S),
-            )
-        except InferenceServerException as error:
-            raise _unanswered(error, name) from error
-        parameters = {key: value.string_value for key, value in answer.config.parameters.items()}
-        if CARD_PARAMETER not in parameters or parameters.get(ROLE_PARAMETER) == "masked":
-            raise _unknown(name, states, field)
-        return ServedModel(
-            card=_read_card(parameters[CARD_PARAMETER], name, field),
-            version=max(metadata.versions, key=int, default=""),
-            weights_digest=parameters.get(DIGEST_PARAMETER, ""),
-            masked=states.get(name + MASKED_SUFFIX) is State.READY,
-            precision=parameters.get(PRECISION_PARAMETER, UNKNOWN_PRECISION),
-            max_batch=max(1, answer.config.max_batch_size),
+    async def _call(self, model: ServedModel, batch: FloatArray, deadline: Deadline) -> Answer:
+        request = service_pb2.ModelInferRequest(
+            model_name=model.card.name,
+            model_version=model.version,
+            id=request_id.current(),
+            raw_input_contents=[batch.tobytes()],
         )
+        request.inputs.add(name="input", datatype="FP32", shape=batch.shape)
+        request.outputs.add(name="logits")
+        timeout = min(deadline.timeout(), self._timeout_s)
+        try:
+            response = await self._stub.ModelInfer(request, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise translate(error, model, deadline, self._mark_stale) from error
+        return check_answer(response, model, len(batch), self._mark_stale)
 
 
-def precision_of(response: Message, model: ServedModel) -> str:
-    """Arithmetic that was used, e.g. `float32`: what the answer says, else the configuration."""
-    assert isinstance(response, service_pb2.ModelInferResponse)
-    said: str = response.parameters[ANSWERED_PRECISION].string_param
-    return said or model.precision
+def check_answer(
+    response: service_pb2.ModelInferResponse,
+    model: ServedModel,
+    rows: int,
+    mark_stale: MarkStale,
+) -> Answer:
+    """What Triton answered to `rows` inputs, if it is of the model that was asked for.
 
-
-def check_logits(model: ServedModel, logits: FloatArray, rows: int) -> FloatArray:
-    """Give back what Triton answered to `rows` inputs, if it is as the card says.
+    Args:
+        response: of the classifier, or of the graph that expands its masks.
+        model: as it was when the request began.
+        rows: inputs, or masks, of the call.
+        mark_stale: told of a model that changed.
 
     Raises:
-        ModelNotReady: it is not of shape `(rows, K')`.
+        ModelChanged: another version answered, or other weights, or in another precision.
+        ModelBroken: the logits are not of shape `(rows, K')`, or not all of them are numbers.
     """
+    precision = response.parameters[PRECISION].string_param
+    digest = response.parameters[WEIGHTS_DIGEST].string_param
+    if response.model_version != model.version:
+        mark_stale(model.card.name)
+        raise _changed(model, f"version {response.model_version} answered, not {model.version}")
+    if digest and model.weights_digest and digest != model.weights_digest:
+        mark_stale(model.card.name)
+        raise _changed(model, "other weights answered than the request began with")
+    if precision and model.precision not in (precision, UNKNOWN_PRECISION):
+        mark_stale(model.card.name)
+        raise _changed(model, f"{precision} answered, not {model.precision}")
+    logits = _logits(response, model, rows)
+    return Answer(logits, precision or model.precision)
+
+
+def translate(
+    error: grpc.aio.AioRpcError | InferenceServerException,
+    model: ServedModel,
+    deadline: Deadline,
+    mark_stale: MarkStale,
+) -> PellucidError:
+    """What a failed inference means to the caller.
+
+    Args:
+        error: of gRPC or of Triton's own client.
+        model: that was asked for.
+        deadline: the caller's; a call that ends before it had a time-out of its own.
+        mark_stale: told of a model that changed.
+
+    Raises:
+        Exception: `error` itself, where the request was wrong: that is a bug of ours.
+    """
+    code, message = _facts(error)
+    name = model.card.name
+    if code == "DEADLINE_EXCEEDED":
+        if deadline.is_over:
+            return DeadlineTooShort("Triton did not answer in time", remedy="allow more time")
+        return unanswered("Triton does not answer in time")
+    if "unknown model" in message:
+        mark_stale(name)
+        # Triton names the version where it knows the model, and says neither if it knows none.
+        if "version" in message and "no available versions" not in message:
+            return _changed(model, f"version {model.version} is no longer served")
+        return ModelNotReady(
+            f"{name} is no longer loaded",
+            field="model",
+            remedy="load it, or wait",
+            retry_after_s=1.0,
+            model=name,
+        )
+    if code in ("UNAVAILABLE", "CANCELLED"):
+        return unanswered()
+    # A model that was loaded again with another input refuses what the old one took.
+    mark_stale(name)
+    raise error
+
+
+def unanswered(message: str = "Triton does not answer") -> BackendUnavailable:
+    """Triton is not there, or too busy."""
+    return BackendUnavailable(message, remedy="try again shortly", retry_after_s=1.0, peer="Triton")
+
+
+def _facts(error: grpc.aio.AioRpcError | InferenceServerException) -> tuple[str, str]:
+    """Name of the status code, and the message."""
+    if isinstance(error, InferenceServerException):
+        return str(error.status() or "").removeprefix("StatusCode."), str(error.message() or "")
+    return error.code().name, error.details() or ""
+
+
+def _logits(response: service_pb2.ModelInferResponse, model: ServedModel, rows: int) -> FloatArray:
     expected = (rows, model.card.logits)
-    if logits.shape == expected:
-        return logits
-    raise ModelNotReady(
-        f"{model.card.name} answered {logits.shape} where its card promises {expected}",
+    logits = InferResult(response).as_numpy("logits")
+    shape = None if logits is None else logits.shape
+    if shape != expected:
+        raise _broken(model, f"answered {shape} where its card promises {expected}")
+    if not np.isfinite(logits).all():
+        raise _broken(model, "answered with what is no number")
+    return np.asarray(logits, dtype=np.float32)
+
+
+def _broken(model: ServedModel, what: str) -> ModelBroken:
+    return ModelBroken(
+        f"{model.card.name} {what}",
         field="model",
-        remedy="mend its card or its graph, and load it again",
+        remedy="fix its card or its graph, and load it again",
         model=model.card.name,
     )
 
 
-def translate(error: InferenceServerException, model: str) -> PellucidError:
-    """What a failed call to Triton means to the caller.
-
-    A request that Triton itself finds wrong is a bug of ours: it comes back as `ModelNotReady`
-    only where the model is gone, else the original error is raised.
-    """
-    status = str(error.status() or "")
-    message = str(error.message() or "")
-    if "DEADLINE_EXCEEDED" in status or "Deadline Exceeded" in message:
-        return DeadlineTooShort("Triton did not answer in time", remedy="allow more time")
-    if model and ("unknown model" in message or "not ready" in message or "NOT_FOUND" in status):
-        return ModelNotReady(
-            f"{model} is not loaded", field="model", remedy="load it, or wait", retry_after_s=5.0
-        )
-    if "UNAVAILABLE" in status or "CANCELLED" in status:
-        return BackendUnavailable(
-            "Triton does not answer", remedy="try again shortly", retry_after_s=1.0
-        )
-    raise error
-
-
-def _unanswered(error: InferenceServerException, name: str) -> PellucidError:
-    """What a failed question about models means: the time that ran out is not the caller's."""
-    known = translate(error, name)
-    if not isinstance(known, DeadlineTooShort):
-        return known
-    return BackendUnavailable(
-        "Triton does not answer in time", remedy="try again shortly", retry_after_s=1.0
-    )
-
-
-def _read_card(text: str, name: str, field: str) -> Card:
-    remedy = "mend its configuration and load it again"
-    try:
-        card = Card.from_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = f"the card of {name} is not valid: {where}: {first['msg']}"
-        raise ModelNotReady(message, field=field, remedy=remedy, model=name) from error
-    if card.name != name:  # whoever asks the card's name would get another model's answer
-        message = f"the card of {name} says that it is {card.name!r}"
-        raise ModelNotReady(message, field=field, remedy=remedy, model=name)
-    return card
-
-
-def _unknown(name: str, states: dict[str, State], field: str) -> UnknownModel:
-    served = sorted(
-        known
-        for known, state in states.items()
-        if state is State.READY and known != name and not known.endswith(MASKED_SUFFIX)
-    )
-    return UnknownModel(
-        f"there is no model {name!r}",
-        field=field,
-        remedy=f"choose one of: {', '.join(served)}" if served else "load a model",
-        model=name,
+def _changed(model: ServedModel, what: str) -> ModelChanged:
+    return ModelChanged(
+        f"{model.card.name} changed meanwhile: {what}",
+        field="model",
+        remedy="send the request again",
+        retry_after_s=0.5,
+        model=model.card.name,
     )

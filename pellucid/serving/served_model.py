@@ -1,0 +1,57 @@
+"""What the catalogue tells of one model."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from pellucid.cards import Card
+
+UNKNOWN_PRECISION: Final = "unknown"
+_MOST_ROWS: Final = 16
+_MOST_BYTES: Final = 16 << 20
+"""Inputs in one call, so that other callers get their turn."""
+
+
+class State(StrEnum):
+    """Of a model in Triton."""
+
+    READY = "READY"
+    LOADING = "LOADING"
+    """It is loading, or unloading."""
+    FAILED = "FAILED"
+    """It could not be loaded, or its card cannot be read."""
+    UNLOADED = "UNLOADED"
+    """Its folder is there, but nobody had it loaded, or somebody had it unloaded."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A classifier that is ready and has a card."""
+
+    card: Card
+    version: str
+    """Version folder that Triton serves; every inference names it."""
+    weights_digest: str
+    """SHA-256 in hexadecimal; empty where the configuration has none."""
+    masked: bool
+    """Whether the graph that expands masks is served too, of the same version and weights."""
+    precision: str = UNKNOWN_PRECISION
+    """Arithmetic that the model runs in, as far as its configuration tells."""
+    max_batch: int = 1
+    """Inputs that it takes in one call."""
+
+    def rows_per_call(self, nbytes: int) -> int:
+        """How many inputs of `nbytes` each go into one call; at least one."""
+        return max(1, min(self.max_batch, _MOST_ROWS, _MOST_BYTES // nbytes))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of Triton's repository."""
+
+    name: str
+    state: State
+    reason: str = ""
+    """Why it is not ready; empty where it is."""
+    model: ServedModel | None = None
+    """Where it is ready."""
