@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import structlog
-from pellucid.serving.catalogue import ModelCatalogue
 
 from explain_service.copy_check import check_copies
 from explain_service.engine import ExplainEngine
@@ -21,6 +20,7 @@ from explain_service.settings import ExplainSettings
 from explain_service.triton_calls import TritonCalls
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
 from pellucid.serving import logs
+from pellucid.serving.catalogue import ModelCatalogue
 from pellucid.serving.server import Server
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,6 @@ from pellucid.serving.settings import ServiceSettings, TritonSettings
 KEEPALIVE_MS: Final = 60_000
 """Clients ping this rarely at most; servers allow half of it."""
 
-
 TRITON_INFER: Final = ("inference.GRPCInferenceService", "ModelInfer")
 """Service and method; asked twice, it answers the same."""
 _RETRIES: Final = {
@@ -69,6 +68,15 @@ def open_triton_channel(url: str, settings: TritonSettings) -> grpc.aio.Channel:
     """Open a channel to Triton, as the settings say; inferences that nobody answers are retried."""
     options = channel_options(settings.max_message_bytes, TRITON_INFER)
     return _open(url, triton_credentials(settings), options)
+
+
+def open_blocking_triton_channel(url: str, settings: TritonSettings) -> grpc.Channel:
+    """The same for threads: its calls block, or give futures."""
+    options = channel_options(settings.max_message_bytes, TRITON_INFER)
+    credentials = triton_credentials(settings)
+    if credentials is None:
+        return grpc.insecure_channel(url, options)
+    return grpc.secure_channel(url, credentials, options)
 
 
 def peer_credentials(settings: ServiceSettings) -> grpc.ChannelCredentials | None:

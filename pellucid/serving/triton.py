@@ -43,7 +43,7 @@ class Answer:
     """What a model said of `N` inputs."""
 
     logits: FloatArray
-    """`(N, K')`, all finite."""
+    """`(N, K')`."""
     precision: str
     """The arithmetic they were computed in, e.g. `float32`."""
 
@@ -114,6 +114,8 @@ def check_answer(
     model: ServedModel,
     rows: int,
     mark_stale: MarkStale,
+    *,
+    finite: bool = True,
 ) -> Answer:
     """What Triton answered to `rows` inputs, if it is of the model that was asked for.
 
@@ -122,6 +124,8 @@ def check_answer(
         model: as it was when the request began.
         rows: inputs, or masks, of the call.
         mark_stale: told of a model that changed.
+        finite: whether every logit has to be a number; where parts of an input are hidden, one that
+            is not is no fault of the model's.
 
     Raises:
         ModelChanged: another version answered, or other weights, or in another precision.
@@ -138,7 +142,7 @@ def check_answer(
     if precision and model.precision not in (precision, UNKNOWN_PRECISION):
         mark_stale(model.card.name)
         raise _changed(model, f"{precision} answered, not {model.precision}")
-    logits = _logits(response, model, rows)
+    logits = _logits(response, model, rows, finite=finite)
     return Answer(logits, precision or model.precision)
 
 
@@ -196,13 +200,15 @@ def _facts(error: grpc.aio.AioRpcError | InferenceServerException) -> tuple[str,
     return error.code().name, error.details() or ""
 
 
-def _logits(response: service_pb2.ModelInferResponse, model: ServedModel, rows: int) -> FloatArray:
+def _logits(
+    response: service_pb2.ModelInferResponse, model: ServedModel, rows: int, *, finite: bool
+) -> FloatArray:
     expected = (rows, model.card.logits)
     logits = InferResult(response).as_numpy("logits")
     shape = None if logits is None else logits.shape
     if shape != expected:
         raise _broken(model, f"answered {shape} where its card promises {expected}")
-    if not np.isfinite(logits).all():
+    if finite and not np.isfinite(logits).all():
         raise _broken(model, "answered with what is no number")
     return np.asarray(logits, dtype=np.float32)
 
