@@ -7,19 +7,19 @@ failed; 130 interrupted.
 
 import typer
 
-from pellucid.cli import ask, demo, explain, system
+from pellucid.cli import classify, demo, explain, plan, system
 
 app = typer.Typer(
     name="pellucid",
-    help="Classify files and explain the answers.",
+    help="Classify files and explain the predictions.",
     epilog="Exit codes: 0 done, 2 usage, 3 invalid input, 4 unknown model or method, "
     "5 service unavailable, 6 deadline, 7 server failed, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-app.command()(ask.capabilities)
-app.command()(ask.classify)
-app.command()(explain.plan)
+app.command()(classify.capabilities)
+app.command()(classify.classify)
+app.command()(plan.plan)
 app.command()(explain.explain)
 app.command()(system.up)
 app.command()(system.down)

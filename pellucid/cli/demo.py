@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pellucid.cli.exits import errors, reported
+from pellucid.cli.consoles import stderr
+from pellucid.cli.exits import reported
 
 _SAMPLES = (Path("samples/radiograph_opacity.png"), Path("samples/speech_flite.wav"))
 
@@ -21,9 +22,9 @@ def demo(
     ] = Path("triton_repo"),
 ) -> None:
     """Start a system of its own, explain some files with every method, and stop it again."""
-    from pellucid.cli.events import Following
     from pellucid.cli.explain import explain_file
     from pellucid.cli.system import embedded
+    from pellucid.cli.system_progress import SystemProgress
     from pellucid.client import Client
 
     pages = []
@@ -32,11 +33,11 @@ def demo(
         from pellucid.embedded.system import EmbeddedSystem
 
         settings = SystemSettings(repository=repository, state_dir=out / ".system", gateway_port=0)
-        with Following() as progress, EmbeddedSystem(settings, progress) as system:
+        with SystemProgress() as progress, EmbeddedSystem(settings, progress) as system:
             progress.pause()
             with Client(system.gateway_url) as client:
                 for file in files or _SAMPLES:
-                    errors.print(f"\n[bold]{file}[/]")
+                    stderr.print(f"\n[bold]{file}[/]")
                     written = explain_file(client, file, None, "all", None, {}, out)
                     pages += [written.page] if written else []
     for page in pages:

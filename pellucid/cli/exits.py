@@ -7,22 +7,22 @@ from enum import IntEnum
 from typing import Any, Final
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from pellucid.cli.consoles import stderr
 from pellucid.errors import (
     BackendUnavailable,
     DeadlineTooShort,
     InvalidArgument,
     MethodUnavailable,
+    ModelBroken,
+    ModelChanged,
     ModelNotReady,
     PellucidError,
     QueueFull,
     UnknownModel,
+    family,
 )
-
-errors = Console(stderr=True, highlight=False)
-"""Everything for people that is not the answer: progress, hints and errors."""
 
 
 class Exit(IntEnum):
@@ -47,15 +47,22 @@ _CODES: Final[tuple[tuple[type[PellucidError], Exit], ...]] = (
     (UnknownModel, Exit.NOT_FOUND),
     (MethodUnavailable, Exit.NOT_FOUND),
     (ModelNotReady, Exit.UNAVAILABLE),
+    (ModelBroken, Exit.INTERNAL),
+    (ModelChanged, Exit.UNAVAILABLE),
     (QueueFull, Exit.UNAVAILABLE),
     (BackendUnavailable, Exit.UNAVAILABLE),
     (DeadlineTooShort, Exit.DEADLINE),
 )
 
 
-def exit_code(error: PellucidError) -> Exit:
+def exit_code(kind: type[PellucidError]) -> Exit:
     """The exit code of an error of the family."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.INTERNAL)
+    return next((code for known, code in _CODES if issubclass(kind, known)), Exit.INTERNAL)
+
+
+def exit_code_of(reason: str) -> Exit:
+    """The exit code of a method's failure, by its reason."""
+    return exit_code(family().get(reason, PellucidError))
 
 
 @contextmanager
@@ -64,44 +71,44 @@ def reported(*, as_json: bool = False, hint: str = "") -> Iterator[None]:
 
     Args:
         as_json: also print the error to standard output as JSON.
-        hint: what to do when nobody answers.
+        hint: what to do when no server answers.
     """
     from pellucid.client import ServerError  # gRPC takes a moment to load
 
     try:
         yield
     except PellucidError as error:
-        code = exit_code(error)
+        code = exit_code(type(error))
         remedy = hint if isinstance(error, BackendUnavailable) and hint else error.remedy
-        _say(error.message, remedy, error.field)
+        _print_error(error.message, remedy, error.field)
         _finish(code, as_json, _plain(error, remedy))
     except ServerError as error:
-        _say(error.message, f"look for request {error.request_id} in the server's logs")
+        _print_error(error.message, f"search for request {error.request_id} in the server's logs")
         fields = {"reason": error.code, "message": error.message, "request_id": error.request_id}
         _finish(Exit.INTERNAL, as_json, fields)
     except OSError as error:
         if error.filename is None:
             raise  # e.g. a closed pipe, which the command line framework knows
         message = f"{error.filename}: {error.strerror}"
-        _say(message)
+        _print_error(message)
         _finish(Exit.INVALID, as_json, {"reason": "FILE", "message": message})
     except KeyboardInterrupt:
-        _say("interrupted")
+        _print_error("interrupted")
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 def fail(message: str, remedy: str = "", code: Exit = Exit.UNAVAILABLE) -> typer.Exit:
-    """Say what went wrong; raise what it returns."""
-    _say(message, remedy)
+    """Print what went wrong; raise what it returns."""
+    _print_error(message, remedy)
     return typer.Exit(code)
 
 
-def _say(message: str, remedy: str = "", field: str = "") -> None:
-    errors.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+def _print_error(message: str, remedy: str = "", field: str = "") -> None:
+    stderr.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
     if field:
-        errors.print(f"  [dim]field:[/] {escape(field)}", soft_wrap=True)
+        stderr.print(f"  [dim]field:[/] {escape(field)}", soft_wrap=True)
     if remedy:
-        errors.print(f"  [dim]remedy:[/] {escape(remedy)}", soft_wrap=True)
+        stderr.print(f"  [dim]remedy:[/] {escape(remedy)}", soft_wrap=True)
 
 
 def _plain(error: PellucidError, remedy: str) -> dict[str, Any]:

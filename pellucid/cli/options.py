@@ -25,6 +25,15 @@ Tls = Annotated[
         rich_help_panel=_CONNECTION,
     ),
 ]
+Plaintext = Annotated[
+    bool,
+    typer.Option(
+        "--plaintext",
+        envvar="PELLUCID_PLAINTEXT",
+        help="Talk to another machine without encryption.",
+        rich_help_panel=_CONNECTION,
+    ),
+]
 Ca = Annotated[
     Path | None,
     typer.Option(

@@ -6,34 +6,29 @@ from typing import Any, get_args, get_type_hints
 
 import typer
 
-from pellucid.client.questions import (
+from pellucid.client.methods import (
     METHODS,
     SEGMENTATIONS,
-    AboveThreshold,
     Grid,
-    Index,
-    Label,
     Method,
     Quickshift,
     Segmentation,
     Slic,
-    Target,
-    TopK,
 )
+from pellucid.client.options import AboveThreshold, Index, Label, Target, TopK
 
 
-def parse_methods(text: str, available: Sequence[str], parameters: Sequence[str]) -> list[Method]:
-    """`lime,grad_cam` or `all`, with `lime.samples=500`, to methods.
+def parse_methods(text: str, parameters: Sequence[str]) -> list[Method]:
+    """`lime,grad_cam`, with `lime.samples=500`, to methods.
 
     Args:
-        text: names, separated by commas, or `all`.
-        available: what `all` stands for.
+        text: names, separated by commas.
         parameters: each `METHOD.NAME=VALUE`.
 
     Raises:
         typer.BadParameter: a name or a value is wrong; the message says what is right.
     """
-    wanted = list(available) if text == "all" else [part.strip() for part in text.split(",")]
+    wanted = [part.strip() for part in text.split(",")]
     for name in wanted:
         if name not in METHODS:
             raise typer.BadParameter(f"no method {name!r}; choose from: all, {', '.join(METHODS)}")
@@ -91,7 +86,7 @@ def _parameter(text: str, wanted: Sequence[str]) -> tuple[str, str, Any]:
     if not dot or method not in METHODS:
         raise typer.BadParameter(f"{text!r} is not METHOD.NAME=VALUE, e.g. lime.samples=500")
     if method not in wanted:
-        raise typer.BadParameter(f"{text!r}: {method} is not among the methods asked for")
+        raise typer.BadParameter(f"{text!r}: {method} is not among --methods")
     return method, *_assignment(METHODS[method], rest)
 
 

@@ -15,7 +15,7 @@ from pellucid.cli.exits import Exit, fail
 if TYPE_CHECKING:
     from pellucid.embedded.status import SystemStatus
 
-_INSTALL = "pip install pellucid[embedded]"
+_INSTALL = "the system runs from a checkout of Pellucid: `make setup` there installs what it needs"
 
 
 def up(
@@ -39,9 +39,9 @@ def up(
     Where GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY are set, the gateway speaks TLS; its health is
     asked with --ca (and, for mTLS, --cert and --key), and its certificate has to name --host.
     """
-    from pellucid.cli.events import Following
+    from pellucid.cli.system_progress import SystemProgress
 
-    with embedded() as control, Following() as progress:
+    with embedded() as control, SystemProgress() as progress:
         from pellucid.embedded.settings import SystemSettings
 
         settings = SystemSettings(
@@ -49,16 +49,16 @@ def up(
             state_dir=state_dir,
             host=host,
             gateway_port=port,
-            tls=Server(None, False, ca, certificate, key).encryption(),
+            tls=Server(ca=ca, certificate=certificate, key=key).encryption(),
         )
         control.up(settings, detach=detach, progress=progress)
 
 
 def down(state_dir: options.StateDir = options.DEFAULT_STATE_DIR) -> None:
     """Stop the system that runs here."""
-    from pellucid.cli.events import Following
+    from pellucid.cli.system_progress import SystemProgress
 
-    with embedded() as control, Following() as progress:
+    with embedded() as control, SystemProgress() as progress:
         stopped = control.down(state_dir, progress=progress)
     if not stopped:
         typer.echo(f"nothing runs with the state folder {state_dir}", err=True)
@@ -97,7 +97,7 @@ def logs(
 def embedded() -> Iterator[Any]:
     """The embedded system's controls; its errors end the command.
 
-    The base install has none of this: it is loaded only here.
+    An installed client has none of this: it is loaded only here.
     """
     try:
         import tritonclient  # noqa: F401
@@ -117,9 +117,10 @@ def embedded() -> Iterator[Any]:
 def _show(found: "SystemStatus") -> None:
     from rich.markup import escape
 
-    from pellucid.cli.tables import answers, simple_table, size
+    from pellucid.cli.consoles import stdout
+    from pellucid.cli.tables import simple_table, size
 
-    answers.print(f"[bold]{found.state.value}[/]  [dim]{escape(str(found.state_dir))}[/]")
+    stdout.print(f"[bold]{found.state.value}[/]  [dim]{escape(str(found.state_dir))}[/]")
     if found.services:
         table = simple_table("service", "state", "address", "process", "memory", "restarts")
         for service in found.services:
@@ -128,7 +129,7 @@ def _show(found: "SystemStatus") -> None:
             memory = size(service.memory_bytes)
             process = str(record.pid) if service.running else "none"
             table.add_row(record.name, state, record.url, process, memory, str(record.restarts))
-        answers.print(table)
+        stdout.print(table)
     for model in found.models:
         why = f" ({model.reason})" if model.reason else ""
-        answers.print(f"  {escape(f'{model.name} {model.state.lower()}{why}')}", soft_wrap=True)
+        stdout.print(f"  {escape(f'{model.name} {model.state.lower()}{why}')}", soft_wrap=True)

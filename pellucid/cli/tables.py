@@ -1,23 +1,42 @@
-"""Answers as tables for people."""
+"""Responses as tables for people."""
+
+from collections.abc import Sequence
+from typing import Final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pellucid.client.offers import Capabilities, ModelOffer, Parameter, Plan
-from pellucid.client.predictions import Prediction
-from pellucid.client.results import Explanation, Result
-from pellucid.rendering import words
+from pellucid.cli.consoles import stdout
+from pellucid.client import (
+    Capabilities,
+    Explanation,
+    MethodCapability,
+    ModelCapability,
+    ModelState,
+    Parameter,
+    Plan,
+    Prediction,
+    Result,
+)
+from pellucid.rendering import descriptions
 
-answers = Console(highlight=False)
-"""Standard output."""
+_COLOURS: Final = {
+    "good": "green",
+    "fair": "yellow",
+    "poor": "red",
+    ModelState.READY: "green",
+    ModelState.LOADING: "yellow",
+    ModelState.FAILED: "red",
+    ModelState.UNKNOWN: "yellow",
+}
+"""Of grades and of states."""
 
 
 def show_capabilities(found: Capabilities) -> None:
     """Print what is served."""
     if not found.models:
-        answers.print("no model is served for this")
+        stdout.print("no model is served for this")
     for model in found.models:
         _show_model(model)
     limits = found.limits
@@ -29,29 +48,29 @@ def show_capabilities(found: Capabilities) -> None:
         f"deadlines up to {limits.max_deadline_s:g} s" if limits.max_deadline_s else "",
     ]
     if any(parts):
-        answers.print("[dim]limits:[/] " + ", ".join(part for part in parts if part))
+        stdout.print("[dim]limits:[/] " + ", ".join(part for part in parts if part))
 
 
 def show_prediction(prediction: Prediction) -> None:
     """Print scores, facts and windows."""
-    answers.print(
+    stdout.print(
         f"[bold]{escape(prediction.top_label)}[/]  [dim]{escape(prediction.model)} "
-        f"version {escape(prediction.model_version)} · {escape(words.facts(prediction))}[/]",
+        f"version {escape(prediction.model_version)} · {escape(descriptions.facts(prediction))}[/]",
         soft_wrap=True,
     )
     logit_of = "mean logit" if len(prediction.windows) > 1 else "logit"
     table = simple_table("label", "score", logit_of, "threshold")
     for score in sorted(prediction.scores, key=lambda one: -one.score):
         reached = {None: "", True: "reached", False: "not reached"}[score.above_threshold]
-        logit = words.number(score.logit)
+        logit = descriptions.number(score.logit)
         table.add_row(escape(score.label), f"{score.score:.4f}", logit, reached)
-    answers.print(table)
+    stdout.print(table)
     if len(prediction.windows) > 1:
         table = simple_table("window", "seconds", *(score.label for score in prediction.scores))
         for place, window in enumerate(prediction.windows):
             span = f"{window.start_s:.2f} to {window.end_s:.2f}"
             table.add_row(str(place), span, *(f"{score.score:.4f}" for score in window.scores))
-        answers.print(table)
+        stdout.print(table)
 
 
 def show_plan(plan: Plan) -> None:
@@ -67,28 +86,32 @@ def show_plan(plan: Plan) -> None:
     table.add_section()
     total = (f"{plan.model_calls:,}", size(plan.bytes_to_triton), _seconds(plan.seconds))
     table.add_row("[bold]together[/]", *total)
-    answers.print(table)
+    stdout.print(table)
 
 
 def show_result(result: Result) -> None:
     """Print the prediction and one row for each map."""
     show_prediction(result.prediction)
     if len(result.prediction.windows) > 1:
-        answers.print(f"[dim]explained: window {result.explained.window_index}[/]")
+        stdout.print(f"[dim]explained: window {result.input.window_index}[/]")
     table = simple_table("method", "target", "trust", "calls", "seconds")
-    for explanation in result.explanations:
+    for explanation in result.maps:
         table.add_row(
-            explanation.method,
+            explanation.method if explanation.finished else f"{explanation.method} (unfinished)",
             escape(explanation.target.label),
             _trust(explanation),
             f"{explanation.receipt.model_calls:,}",
             f"{explanation.receipt.seconds:.2f}",
         )
-    answers.print(table)
-    for explanation in result.explanations:
+    stdout.print(table)
+    for explanation in result.maps:
         name = f"{explanation.method}, {escape(explanation.target.label)}"
-        for caution in words.cautions(explanation):
-            answers.print(f"[yellow]beware[/] {name}: {escape(caution)}", soft_wrap=True)
+        for warning in explanation.trust.warnings:
+            stdout.print(f"[yellow]warning[/] {name}: {escape(warning)}", soft_wrap=True)
+    for failure in result.failures:
+        remedy = f"; {failure.remedy}" if failure.remedy else ""
+        words = escape(f"{failure.method}: {failure.message}{remedy}")
+        stdout.print(f"[red]failed[/] {words}", soft_wrap=True)
 
 
 def size(count: int) -> str:
@@ -100,43 +123,63 @@ def size(count: int) -> str:
     return f"{value:.3g} {units[0]}"
 
 
-def _show_model(model: ModelOffer) -> None:
-    state = "ready" if model.ready else "[yellow]not ready[/]"
-    answers.print(
-        f"[bold]{escape(model.name)}[/] {escape(model.version)} · {escape(model.title)} · {state}"
+def _show_model(model: ModelCapability) -> None:
+    why = f": {escape(model.state_reason)}" if model.state_reason else ""
+    known = (model.version, model.title, model.precision)
+    stdout.print(
+        " · ".join([f"[bold]{escape(model.name)}[/]", *(escape(part) for part in known if part)]),
+        f"[{_COLOURS[model.state]}]{model.state}[/]{why}",
+        soft_wrap=True,
     )
-    answers.print(f"  [dim]labels:[/] {escape(', '.join(model.labels))}")
-    answers.print(f"  [dim]files:[/]  {escape(', '.join(model.media_types))}")
+    if not model.labels:  # of a model that is not ready, no more may be known
+        return
+    _show_line("labels", model.labels)
+    _show_line("files", model.media_types)
+    _show_line("baselines", model.baselines)
+    _show_line("segments", [one.name for one in model.segmentations])
     if model.parity is not None:
         verdict = "agrees" if model.parity.passed else "[red]drifts[/]"
-        answers.print(
+        difference = descriptions.number(model.parity.max_score_difference)
+        stdout.print(
             f"  [dim]gradient copy:[/] {verdict}, largest difference "
-            f"{words.number(model.parity.max_score_difference)} of {model.parity.tolerance:g}"
+            f"{difference} of {model.parity.tolerance:g}"
         )
-    table = simple_table("method", "runs", "parameters (default, range)")
+    table = simple_table("method", "runs", "parameters (default, range)", "measures")
     for method in model.methods:
-        if method.available:
-            parameters = ", ".join(_parameter(parameter) for parameter in method.parameters)
-            table.add_row(method.name, method.runtime.replace("_", " "), escape(parameters))
-        else:
-            reason = escape(method.unavailable_reason)
-            table.add_row(f"[dim]{method.name}[/]", "", f"[yellow]not available: {reason}[/]")
-    answers.print(table)
+        table.add_row(*_method_row(method))
+    stdout.print(table)
+
+
+def _show_line(name: str, values: Sequence[str]) -> None:
+    if values:
+        stdout.print(f"  [dim]{name}:[/] {escape(', '.join(map(str, values)))}", soft_wrap=True)
+
+
+def _method_row(method: MethodCapability) -> tuple[str, ...]:
+    if not method.available:
+        reason = escape(method.unavailable_reason)
+        return f"[dim]{escape(method.name)}[/]", "", f"[yellow]not available: {reason}[/]", ""
+    return (
+        escape(method.name),
+        "" if method.runtime is None else method.runtime.replace("_", " "),
+        escape(", ".join(map(_parameter, method.parameters))),
+        escape(", ".join(measure.title for measure in method.measures)),
+    )
 
 
 def _parameter(parameter: Parameter) -> str:
     bounds = ""
     if parameter.minimum is not None and parameter.maximum is not None:
-        bounds = f", {parameter.minimum:g} to {parameter.maximum:g}"
+        bounds = f", {parameter.minimum:g} to {parameter.maximum:g} {parameter.unit}".rstrip()
     return f"{parameter.name} ({parameter.default or 'of the model'}{bounds})"
 
 
 def _trust(explanation: Explanation) -> str:
-    colours = {"good": "green", "fair": "yellow", "poor": "red"}
-    return ", ".join(
-        f"{finding.name} {finding.value} [{colours[finding.grade.value]}]{finding.grade.value}[/]"
-        for finding in words.findings(explanation)
-    )
+    words = []
+    for measure in explanation.trust:
+        graded = f" [{_COLOURS[measure.grade]}]{measure.grade}[/]" if measure.grade else ""
+        words.append(f"{escape(measure.title)} {descriptions.number(measure.value)}{graded}")
+    return ", ".join(words)
 
 
 def _seconds(seconds: float | None) -> str:

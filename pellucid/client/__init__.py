@@ -3,61 +3,69 @@
 >>> from pellucid.client import Client, Lime
 >>> with Client("localhost:50050") as client:
 ...     result = client.explain_all("film.png", methods=[Lime(samples=200)])
->>> result.prediction.top_label, result.get("lime").map.shape, result.get("lime").trust
+>>> lime = result.get("lime")
+>>> result.prediction.top_label, lime.map.shape, lime.trust["r_squared"].value
 """
 
+from pellucid.client._exceptions import IncompleteExplanation, ServerError
+from pellucid.client._operations import Metadata, Source
 from pellucid.client.aio import AsyncClient
-from pellucid.client.connection import Tls
-from pellucid.client.encoding import ExplainOptions, PlanOptions
-from pellucid.client.failures import ServerError
-from pellucid.client.flow import Source
-from pellucid.client.offers import (
+from pellucid.client.capabilities import (
     Capabilities,
     Limits,
-    MethodOffer,
+    MeasureCapability,
+    MethodCapability,
     MethodPlan,
-    ModelOffer,
+    ModelCapability,
     Parameter,
     Parity,
     Plan,
+    SegmentationCapability,
 )
-from pellucid.client.predictions import AudioFacts, ImageFacts, LabelScore, Prediction, WindowScore
-from pellucid.client.questions import (
-    AboveThreshold,
-    Baseline,
+from pellucid.client.choices import Baseline, Grade, ModelState, Runtime, ScoreSpace
+from pellucid.client.connection import Tls
+from pellucid.client.explanations import (
+    Explanation,
+    Measure,
+    Receipt,
+    ResolvedTarget,
+    SegmentScores,
+    Trust,
+)
+from pellucid.client.inputs import Affine, ExplainedInput, ModelInput, SpectrogramAxes
+from pellucid.client.methods import (
     GradCam,
     Grid,
-    Index,
     IntegratedGradients,
     KernelShap,
-    Label,
     Lime,
     Method,
     Occlusion,
     PartitionShap,
     Quickshift,
-    ScoreSpace,
     Segmentation,
     Slic,
+)
+from pellucid.client.options import (
+    AboveThreshold,
+    ExplainOptions,
+    Index,
+    Label,
+    PlanOptions,
     Target,
     TopK,
 )
+from pellucid.client.predictions import AudioFacts, ImageFacts, LabelScore, Prediction, WindowScore
 from pellucid.client.results import (
-    Affine,
     Agreement,
     Comparison,
-    Event,
-    Explained,
-    Explanation,
-    ModelInput,
+    ExplainEvent,
+    MethodFailure,
+    MethodProgress,
     Partial,
-    Progress,
-    Receipt,
-    ResolvedTarget,
+    ResolvedTargets,
     Result,
-    SegmentScores,
-    SpectrogramAxes,
-    Trust,
+    ResultBuilder,
 )
 from pellucid.client.sync import Client
 
@@ -71,13 +79,15 @@ __all__ = [
     "Capabilities",
     "Client",
     "Comparison",
-    "Event",
+    "ExplainEvent",
     "ExplainOptions",
-    "Explained",
+    "ExplainedInput",
     "Explanation",
     "GradCam",
+    "Grade",
     "Grid",
     "ImageFacts",
+    "IncompleteExplanation",
     "Index",
     "IntegratedGradients",
     "KernelShap",
@@ -85,11 +95,17 @@ __all__ = [
     "LabelScore",
     "Lime",
     "Limits",
+    "Measure",
+    "MeasureCapability",
+    "Metadata",
     "Method",
-    "MethodOffer",
+    "MethodCapability",
+    "MethodFailure",
     "MethodPlan",
+    "MethodProgress",
+    "ModelCapability",
     "ModelInput",
-    "ModelOffer",
+    "ModelState",
     "Occlusion",
     "Parameter",
     "Parity",
@@ -98,14 +114,17 @@ __all__ = [
     "Plan",
     "PlanOptions",
     "Prediction",
-    "Progress",
     "Quickshift",
     "Receipt",
     "ResolvedTarget",
+    "ResolvedTargets",
     "Result",
+    "ResultBuilder",
+    "Runtime",
     "ScoreSpace",
     "SegmentScores",
     "Segmentation",
+    "SegmentationCapability",
     "ServerError",
     "Slic",
     "Source",

@@ -2,20 +2,23 @@
 
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar
 
 import grpc
+from typing_extensions import Unpack
 
 from pellucid.api.gateway.v1 import gateway_pb2_grpc
-from pellucid.client import decoding
-from pellucid.client.connection import Connection, Tls
-from pellucid.client.encoding import ExplainOptions, PlanOptions, Question
-from pellucid.client.failures import from_call
-from pellucid.client.flow import Flow, Flows, Source, collect
-from pellucid.client.offers import Capabilities, Plan
+from pellucid.client import _decoding
+from pellucid.client._encoding import CallOptions
+from pellucid.client._exceptions import IncompleteExplanation, ServerError, from_call
+from pellucid.client._operations import Metadata, Operation, Operations, Settings, Source
+from pellucid.client.capabilities import Capabilities, Plan
+from pellucid.client.connection import DEFAULT_URL, Connection, Tls
+from pellucid.client.options import ExplainOptions, PlanOptions
 from pellucid.client.predictions import Prediction
-from pellucid.client.results import Event, Result
-from pellucid.client.sync import DEFAULT_DEADLINE_S, DEFAULT_MESSAGE_BYTES, DEFAULT_URL
+from pellucid.client.results import ExplainEvent, Result, ResultBuilder
+from pellucid.client.sync import DEFAULT_DEADLINE_S, DEFAULT_MESSAGE_BYTES
+from pellucid.errors import PellucidError
 
 _T = TypeVar("_T")
 
@@ -28,15 +31,33 @@ class AsyncClient:
         url: str = DEFAULT_URL,
         *,
         tls: Tls | None = None,
+        plaintext: bool = False,
+        channel: grpc.aio.Channel | None = None,
+        call_credentials: grpc.CallCredentials | None = None,
+        metadata: Metadata = (),
         deadline_s: float = DEFAULT_DEADLINE_S,
         max_message_bytes: int = DEFAULT_MESSAGE_BYTES,
     ) -> None:
         """Prepare a connection inside a running event loop; see `Client` for the arguments."""
-        self.url = url
-        self._flows = Flows(deadline_s, max_message_bytes)
-        connection = Connection(url=url, tls=tls, max_message_bytes=max_message_bytes)
-        self._channel = connection.open_async()
-        self._stub = gateway_pb2_grpc.GatewayServiceStub(self._channel)
+        self._peer = f"server at {url}" if channel is None else "server"
+        self._operations = Operations(
+            Settings(
+                deadline_s=deadline_s,
+                max_message_bytes=max_message_bytes,
+                metadata=tuple(metadata),
+                call_credentials=call_credentials,
+            )
+        )
+        self._own_channel: grpc.aio.Channel | None = None
+        if channel is None:
+            self._own_channel = channel = Connection(
+                url=url,
+                tls=tls,
+                plaintext=plaintext,
+                call_credentials=call_credentials is not None,
+                max_message_bytes=max_message_bytes,
+            ).open_async()
+        self._stub = gateway_pb2_grpc.GatewayServiceStub(channel)
 
     async def __aenter__(self) -> Self:
         """The client itself."""
@@ -52,8 +73,9 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection; calls under way are cancelled."""
-        await self._channel.close()
+        """Close the connection, unless it is the caller's; calls under way are cancelled."""
+        if self._own_channel is not None:
+            await self._own_channel.close()
 
     async def capabilities(
         self,
@@ -63,8 +85,8 @@ class AsyncClient:
         request_id: str | None = None,
     ) -> Capabilities:
         """What is served right now; with a media type, only the models that accept it."""
-        budget = self._flows.budget(deadline, request_id)
-        return await self._drive(self._flows.capabilities(media_type, budget))
+        budget = self._operations.budget(deadline, request_id)
+        return await self._drive(self._operations.capabilities(media_type, budget))
 
     async def choose_model(
         self,
@@ -78,8 +100,8 @@ class AsyncClient:
         Raises:
             InvalidArgument: several models accept it, or none.
         """
-        budget = self._flows.budget(deadline, request_id)
-        return await self._drive(self._flows.choose_model(content, budget))
+        budget = self._operations.budget(deadline, request_id)
+        return await self._drive(self._operations.choose_model(content, budget))
 
     async def classify(
         self,
@@ -90,8 +112,8 @@ class AsyncClient:
         request_id: str | None = None,
     ) -> Prediction:
         """Classify one file."""
-        budget = self._flows.budget(deadline, request_id)
-        return await self._drive(self._flows.classify(content, model, budget))
+        budget = self._operations.budget(deadline, request_id)
+        return await self._drive(self._operations.classify(content, model, budget))
 
     async def plan(
         self,
@@ -100,49 +122,59 @@ class AsyncClient:
         **options: Unpack[PlanOptions],
     ) -> Plan:
         """Count what an explanation would cost; the file only serves to choose a model."""
-        return await self._drive(self._flows.plan(content, model, Question(**options)))
+        return await self._drive(self._operations.plan(content, model, CallOptions(**options)))
 
     async def explain(
         self, content: Source, model: str | None = None, **options: Unpack[ExplainOptions]
-    ) -> AsyncIterator[Event]:
-        """Classify and explain one file: events, as they come; see `Client.explain`.
+    ) -> AsyncIterator[ExplainEvent]:
+        """Classify and explain one file: events, as they come.
 
-        Leaving the loop early cancels the call as soon as the iterator is closed: wrap it in
-        `contextlib.aclosing` to have that at once.
+        See `Client.explain`. Leaving the loop early cancels the call as soon as the iterator is
+        closed: wrap it in `contextlib.aclosing` to have that at once.
         """
-        call = await self._drive(self._flows.explain(content, model, Question(**options)))
+        call = await self._drive(self._operations.explain(content, model, CallOptions(**options)))
         stream = self._stub.Explain(
             call.request,  # type: ignore[arg-type]
-            timeout=call.budget.left(),
-            metadata=call.budget.metadata,
+            **self._operations.arguments(call),
         )
         try:
             async for message in stream:
-                event = decoding.event(message)
+                event = _decoding.event(message)
                 if event is not None:
                     yield event
         except grpc.RpcError as error:
-            raise from_call(error, self.url, call.budget.request_id) from None
+            raise from_call(error, self._peer, call.budget.request_id) from None
         finally:
             stream.cancel()
 
     async def explain_all(
         self, content: Source, model: str | None = None, **options: Unpack[ExplainOptions]
     ) -> Result:
-        """Classify and explain one file, and wait for everything."""
-        return collect([event async for event in self.explain(content, model, **options)])
+        """Classify and explain one file, and wait for everything; see `Client.explain_all`.
 
-    async def _drive(self, flow: Flow[_T]) -> _T:
-        answer: Any = None
+        Raises:
+            IncompleteExplanation: the explanation ended early, after at least one map.
+        """
+        gathered = ResultBuilder()
+        try:
+            async for event in self.explain(content, model, **options):
+                gathered.add(event)
+        except (PellucidError, ServerError) as error:
+            if gathered.has_maps:
+                raise IncompleteExplanation(gathered.result(), error) from error
+            raise
+        return gathered.result()
+
+    async def _drive(self, operation: Operation[_T]) -> _T:
+        response: Any = None
         while True:
             try:
-                call = flow.send(answer)
+                call = operation.send(response)
             except StopIteration as end:
                 result: _T = end.value
                 return result
+            arguments = self._operations.arguments(call)
             try:
-                answer = await getattr(self._stub, call.rpc)(
-                    call.request, timeout=call.budget.left(), metadata=call.budget.metadata
-                )
+                response = await getattr(self._stub, call.rpc)(call.request, **arguments)
             except grpc.RpcError as error:
-                raise from_call(error, self.url, call.budget.request_id) from None
+                raise from_call(error, self._peer, call.budget.request_id) from None

@@ -1,5 +1,6 @@
 """How a client reaches a server: sizes, keepalive, retries and TLS."""
 
+import ipaddress
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import grpc
 
 from pellucid.api.gateway.v1 import gateway_pb2
 
+DEFAULT_URL: Final = "localhost:50050"
 _SERVICE: Final = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name
 _IDEMPOTENT: Final = ("GetCapabilities", "Classify", "PlanExplain")
 SERVICE_CONFIG: Final = json.dumps(
@@ -29,7 +31,7 @@ SERVICE_CONFIG: Final = json.dumps(
         "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
     }
 )
-"""Unary calls are made again when nobody answered; a stream that broke off is the caller's."""
+"""Unary calls are retried where the server is unavailable; a stream that breaks is the caller's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,25 @@ class Tls:
         return grpc.ssl_channel_credentials(ca, key, chain)
 
 
+def is_local(url: str) -> bool:
+    """Whether a gRPC target names this machine: its loopback addresses or a Unix socket."""
+    scheme, colon, rest = url.partition(":")
+    if scheme in ("unix", "unix-abstract"):
+        return True
+    named = colon and (scheme in ("ipv4", "ipv6") or rest.startswith("//"))
+    # The authority of `dns://authority/host:port` only says who resolves the name.
+    addresses = rest.rpartition("/")[2] if named else url
+    return all(map(_is_loopback, addresses.split(",")))
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.partition("]")[0][1:] if address.startswith("[") else address.partition(":")[0]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Connection:
     """Where a server is and how to talk to it."""
@@ -66,9 +87,31 @@ class Connection:
     url: str
     """`host:port`, or any gRPC target such as `dns:///gateway:50050`."""
     tls: Tls | None
-    """None for plain text."""
+    """None for plaintext."""
+    plaintext: bool
+    """Without TLS, talk to another machine all the same."""
+    call_credentials: bool
+    """Whether credentials go with every call."""
     max_message_bytes: int
     """Largest message, in and out."""
+
+    def __post_init__(self) -> None:
+        """Refuse to send files unencrypted to another machine unless that is asked for.
+
+        Raises:
+            ValueError: the server is on another machine, and neither `tls` nor `plaintext` is
+                given; or two fields exclude each other.
+        """
+        if self.tls is not None and self.plaintext:
+            raise ValueError("tls and plaintext exclude each other; give one")
+        if self.tls is None and not self.plaintext and not is_local(self.url):
+            raise ValueError(
+                f"{self.url} is another machine: give tls=Tls(...), or plaintext=True on a network "
+                "where everyone may read along"
+            )
+
+        if self.tls is None and self.call_credentials:
+            raise ValueError("call credentials travel over TLS alone; give tls=Tls(...) too")
 
     def options(self) -> list[tuple[str, int | str]]:
         """Options of the channel."""

@@ -1,95 +1,22 @@
-"""What is answered: the events of an explanation, and what they carry.
+"""The events of an explanation, and what they amount to."""
 
-Arrays are read-only numpy arrays. Classes that hold arrays compare by identity.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pellucid.client.explanations import Explanation, ResolvedTarget
+from pellucid.client.inputs import ExplainedInput
 from pellucid.client.predictions import Prediction
-from pellucid.client.questions import Baseline, Method, ScoreSpace, Segmentation
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Affine:
-    """Takes a point of the map to the original: x' = a x + b y + c, y' = d x + e y + f.
+class ResolvedTargets:
+    """Event, once, when the explanation begins: what is explained."""
 
-    x counts columns and y rows, both from the outer edge of the first (0) to the outer edge of the
-    last. For sound, x' is in seconds from the start of the file, y' in mel bands.
-    """
-
-    a: float
-    b: float
-    c: float
-    d: float
-    e: float
-    f: float
-
-    def __call__(self, x: float, y: float) -> tuple[float, float]:
-        """The point of the original that (x, y) of the map shows."""
-        return self.a * x + self.b * y + self.c, self.d * x + self.e * y + self.f
-
-
-@dataclass(frozen=True, eq=False)
-class SpectrogramAxes:
-    """Axes of a spectrogram of `H` mel bands and `W` frames."""
-
-    time_s: NDArray[np.float64]
-    """Centre of each column, shape (W,), in seconds from the start of the file."""
-    frequency_hz: NDArray[np.float64]
-    """Centre of each row, shape (H,), in hertz, lowest first."""
-
-
-@dataclass(frozen=True, eq=False)
-class ModelInput:
-    """What the model saw: a picture, or one window of a recording."""
-
-    digest: str
-    """SHA-256 of the tensor, in hexadecimal; every map of a request carries the same."""
-    to_original: Affine
-    start_s: float
-    """Seconds from the start of the file; 0 for a picture."""
-    end_s: float
-    """Past the file's end where the window was padded; 0 for a picture."""
-    axes: SpectrogramAxes | None
-    """For sound only."""
-    display_png: bytes
-    """8-bit PNG of the tensor's height and width; row 0 of a spectrogram is at the bottom."""
-
-
-@dataclass(frozen=True)
-class ResolvedTarget:
-    """One label, as it was explained."""
-
-    label: str
-    index: int
-    """Place in the card, from 0."""
-    score: float
-    """Score of the input on the scale that was explained."""
-    baseline_score: float | None
-    """Score of the baseline on the same scale; None where it was not evaluated yet."""
-    score_space: ScoreSpace
-
-
-@dataclass(frozen=True)
-class Explained:
-    """First event: the prediction, and the part of the file that is explained."""
-
-    prediction: Prediction
-    window_index: int
-    """Which window is explained, from 0."""
-    window: ModelInput
     targets: tuple[ResolvedTarget, ...]
-    """What is explained, in order."""
+    """In order; each with the scores of input and baseline."""
 
 
 @dataclass(frozen=True)
-class Progress:
+class MethodProgress:
     """Event: how far one method is."""
 
     method: str
@@ -103,92 +30,25 @@ class Progress:
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentScores:
-    """Attribution of each of `S` segments."""
-
-    segments: NDArray[np.uint16]
-    """Shape (H, W): which segment a cell belongs to, from 0."""
-    values: Floats
-    """Shape (S,), signed."""
-    low: Floats | None
-    """Lower ends of the 95 % intervals, shape (S,); None where the method does not sample."""
-    high: Floats | None
-    """Upper ends of the 95 % intervals, shape (S,); None where the method does not sample."""
-
-
-@dataclass(frozen=True)
-class Trust:
-    """How far a map can be trusted. Each number is None where its method does not define it."""
-
-    completeness_gap: float | None
-    """|sum of attributions - (score - baseline score)| of integrated gradients."""
-    additivity_gap: float | None
-    """|sum of attributions - (score - baseline score)| of SHAP."""
-    r_squared: float | None
-    """Weighted coefficient of determination of LIME's regression, at most 1."""
-    coverage: float | None
-    """Share of the input that occlusion covered, 0 to 1."""
-    all_zero: bool
-    """The map is zero everywhere: the method found nothing."""
-    warnings: tuple[str, ...]
-    """In words, what to beware of."""
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """All that decides the bytes of a map on one server, and what it cost.
-
-    Another configuration, engine or kind of CPU may give other last bits.
-    """
-
-    model: str
-    model_version: str
-    weights_digest: str
-    """SHA-256 of the weights, in hexadecimal."""
-    input_digest: str
-    """SHA-256 of the tensor, in hexadecimal."""
-    method: Method | None
-    """With every parameter resolved; None for a method this client does not know."""
-    score_space: ScoreSpace
-    baseline: Baseline | None
-    """None where the method uses none."""
-    segmentation: Segmentation | None
-    """With every parameter resolved; None for methods without segments."""
-    seed: int
-    precision: str
-    """Arithmetic of the model, e.g. `float32`; `unknown` where the engine does not say."""
-    model_calls: int
-    """Inputs that the model evaluated for this map; shared by its targets."""
-    seconds: float
-    """Wall-clock time of this method."""
-    library_versions: Mapping[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """Event: one finished map of one method for one target."""
-
-    method: str
-    """Name of the method, e.g. `lime`."""
-    target: ResolvedTarget
-    map: Floats
-    """Shape (H, W) in the model's input coordinates, signed: above 0 speaks for the target.
-
-    Always finite. Row 0 of a spectrogram is the lowest band.
-    """
-    segment_scores: SegmentScores | None
-    """For methods that work on segments."""
-    trust: Trust
-    receipt: Receipt
-    truncated: bool
-    """The deadline came first: the map rests on fewer calls than asked for."""
-
-
-@dataclass(frozen=True, eq=False)
 class Partial:
     """Event: a usable map of a method that still runs; a later one takes its place."""
 
     explanation: Explanation
+
+
+@dataclass(frozen=True)
+class MethodFailure:
+    """Event: a method that has no map, or not one for every target; those after it go on."""
+
+    method: str
+    """Name of the method, e.g. `lime`."""
+    reason: str
+    """The error's reason, e.g. `BACKEND_UNAVAILABLE`: see `pellucid.errors`."""
+    message: str
+    remedy: str
+    """What to do about it."""
+    retriable: bool
+    """Whether the same request may succeed later."""
 
 
 @dataclass(frozen=True)
@@ -212,26 +72,46 @@ class Comparison:
     agreements: tuple[Agreement, ...]
 
 
-Event = Explained | Progress | Partial | Explanation | Comparison
+ExplainEvent = (
+    ExplainedInput
+    | ResolvedTargets
+    | MethodProgress
+    | Partial
+    | Explanation
+    | MethodFailure
+    | Comparison
+)
+"""One event of an explanation."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A whole explanation, collected."""
+    """What the events of an explanation amount to."""
 
-    explained: Explained
+    input: ExplainedInput
+    targets: tuple[ResolvedTarget, ...]
+    """What is explained, in order; empty where it ended before that was known."""
     explanations: tuple[Explanation, ...]
     """Finished maps, in the order they came."""
-    comparison: Comparison | None
-    """None where there was one method only."""
+    partials: tuple[Explanation, ...] = ()
+    """The last usable maps of methods that did not finish: none, unless it ended early."""
+    failures: tuple[MethodFailure, ...] = ()
+    """Methods without a map for some target."""
+    comparison: Comparison | None = None
+    """None where there was one method only, or where it ended early."""
 
     @property
     def prediction(self) -> Prediction:
         """What the model says of the file."""
-        return self.explained.prediction
+        return self.input.prediction
+
+    @property
+    def maps(self) -> tuple[Explanation, ...]:
+        """Finished maps, then partial ones."""
+        return self.explanations + self.partials
 
     def get(self, method: str, label: str | None = None) -> Explanation:
-        """The map of one method, for one label or else the first target.
+        """The finished map of one method, for one label or else the first target.
 
         Raises:
             KeyError: there is no such map.
@@ -240,3 +120,61 @@ class Result:
             if explanation.method == method and label in (None, explanation.target.label):
                 return explanation
         raise KeyError((method, label))
+
+
+class ResultBuilder:
+    """Puts the events of an explanation together as they come, also of one that ends early."""
+
+    def __init__(self) -> None:
+        """Begin without any event."""
+        self._input: ExplainedInput | None = None
+        self._targets: tuple[ResolvedTarget, ...] = ()
+        self._finished: list[Explanation] = []
+        self._partials: dict[tuple[str, str], Explanation] = {}
+        self._failures: list[MethodFailure] = []
+        self._comparison: Comparison | None = None
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether there is any map yet, finished or partial."""
+        return bool(self._finished or self._partials)
+
+    def add(self, event: ExplainEvent) -> None:
+        """Take one event in; a partial map is kept until its method sends another."""
+        match event:
+            case ExplainedInput():
+                self._input = event
+            case ResolvedTargets(targets):
+                self._targets = targets
+            case Partial(explanation):
+                self._partials[_key(explanation)] = explanation
+            case Explanation():
+                self._finished.append(event)
+                self._partials.pop(_key(event), None)
+            case MethodFailure():
+                self._failures.append(event)
+            case Comparison():
+                self._comparison = event
+            case _:
+                pass
+
+    def result(self) -> Result:
+        """What the events so far amount to.
+
+        Raises:
+            ValueError: the first event is missing.
+        """
+        if self._input is None:
+            raise ValueError("the events of an explanation begin with the prediction")
+        return Result(
+            input=self._input,
+            targets=self._targets,
+            explanations=tuple(self._finished),
+            partials=tuple(self._partials.values()),
+            failures=tuple(self._failures),
+            comparison=self._comparison,
+        )
+
+
+def _key(explanation: Explanation) -> tuple[str, str]:
+    return explanation.method, explanation.target.label

@@ -2,22 +2,24 @@
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, Unpack
+from typing import Any, Final, Self, TypeVar
 
 import grpc
+from typing_extensions import Unpack
 
 from pellucid.api.gateway.v1 import gateway_pb2_grpc
-from pellucid.client import decoding
-from pellucid.client.connection import Connection, Tls
-from pellucid.client.encoding import ExplainOptions, PlanOptions, Question
-from pellucid.client.failures import from_call
-from pellucid.client.flow import Flow, Flows, Source, collect
-from pellucid.client.offers import Capabilities, Plan
+from pellucid.client import _decoding
+from pellucid.client._encoding import CallOptions
+from pellucid.client._exceptions import IncompleteExplanation, ServerError, from_call
+from pellucid.client._operations import Metadata, Operation, Operations, Settings, Source
+from pellucid.client.capabilities import Capabilities, Plan
+from pellucid.client.connection import DEFAULT_URL, Connection, Tls
+from pellucid.client.options import ExplainOptions, PlanOptions
 from pellucid.client.predictions import Prediction
-from pellucid.client.results import Event, Result
+from pellucid.client.results import ExplainEvent, Result, ResultBuilder
+from pellucid.errors import PellucidError
 
 _T = TypeVar("_T")
-DEFAULT_URL: Final = "localhost:50050"
 DEFAULT_DEADLINE_S: Final = 300.0
 DEFAULT_MESSAGE_BYTES: Final = 128 << 20
 
@@ -25,7 +27,7 @@ DEFAULT_MESSAGE_BYTES: Final = 128 << 20
 class Client:
     """A connection to a Pellucid server, as a context manager; several threads may share it.
 
-    Every method raises the family of `pellucid.errors` for what the caller can mend, and
+    Every method raises the family of `pellucid.errors` for what the caller can correct, and
     `ServerError` for what it cannot. Files are given as bytes or as a path; where no model is
     named, the file's type has to leave exactly one.
     """
@@ -35,6 +37,10 @@ class Client:
         url: str = DEFAULT_URL,
         *,
         tls: Tls | None = None,
+        plaintext: bool = False,
+        channel: grpc.Channel | None = None,
+        call_credentials: grpc.CallCredentials | None = None,
+        metadata: Metadata = (),
         deadline_s: float = DEFAULT_DEADLINE_S,
         max_message_bytes: int = DEFAULT_MESSAGE_BYTES,
     ) -> None:
@@ -42,15 +48,40 @@ class Client:
 
         Args:
             url: `host:port`, or any gRPC target.
-            tls: how to encrypt; plain text if absent.
+            tls: how to encrypt; nothing is encrypted if absent, which is refused for a server on
+                another machine.
+            plaintext: talk to another machine unencrypted all the same.
+            channel: a channel of the caller's own in place of `url`, `tls` and `plaintext`; it
+                stays open when the client closes.
+            call_credentials: e.g. `grpc.access_token_call_credentials(...)`, sent with every call;
+                gRPC sends them over TLS alone.
+            metadata: names and values sent with every call.
             deadline_s: seconds for a call that names no deadline of its own.
             max_message_bytes: largest message, in and out; the server's setting should match.
+
+        Raises:
+            ValueError: the server is on another machine, and neither `tls` nor `plaintext` is
+                given; or two arguments exclude each other.
         """
-        self.url = url
-        self._flows = Flows(deadline_s, max_message_bytes)
-        connection = Connection(url=url, tls=tls, max_message_bytes=max_message_bytes)
-        self._channel = connection.open()
-        self._stub = gateway_pb2_grpc.GatewayServiceStub(self._channel)
+        self._peer = f"server at {url}" if channel is None else "server"
+        self._operations = Operations(
+            Settings(
+                deadline_s=deadline_s,
+                max_message_bytes=max_message_bytes,
+                metadata=tuple(metadata),
+                call_credentials=call_credentials,
+            )
+        )
+        self._own_channel: grpc.Channel | None = None
+        if channel is None:
+            self._own_channel = channel = Connection(
+                url=url,
+                tls=tls,
+                plaintext=plaintext,
+                call_credentials=call_credentials is not None,
+                max_message_bytes=max_message_bytes,
+            ).open()
+        self._stub = gateway_pb2_grpc.GatewayServiceStub(channel)
 
     def __enter__(self) -> Self:
         """The client itself."""
@@ -66,8 +97,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; calls under way are cancelled."""
-        self._channel.close()
+        """Close the connection, unless it is the caller's; calls under way are cancelled."""
+        if self._own_channel is not None:
+            self._own_channel.close()
 
     def capabilities(
         self,
@@ -77,8 +109,8 @@ class Client:
         request_id: str | None = None,
     ) -> Capabilities:
         """What is served right now; with a media type, only the models that accept it."""
-        budget = self._flows.budget(deadline, request_id)
-        return self._drive(self._flows.capabilities(media_type, budget))
+        budget = self._operations.budget(deadline, request_id)
+        return self._drive(self._operations.capabilities(media_type, budget))
 
     def choose_model(
         self,
@@ -92,8 +124,8 @@ class Client:
         Raises:
             InvalidArgument: several models accept it, or none.
         """
-        budget = self._flows.budget(deadline, request_id)
-        return self._drive(self._flows.choose_model(content, budget))
+        budget = self._operations.budget(deadline, request_id)
+        return self._drive(self._operations.choose_model(content, budget))
 
     def classify(
         self,
@@ -104,8 +136,8 @@ class Client:
         request_id: str | None = None,
     ) -> Prediction:
         """Classify one file."""
-        budget = self._flows.budget(deadline, request_id)
-        return self._drive(self._flows.classify(content, model, budget))
+        budget = self._operations.budget(deadline, request_id)
+        return self._drive(self._operations.classify(content, model, budget))
 
     def plan(
         self,
@@ -114,49 +146,63 @@ class Client:
         **options: Unpack[PlanOptions],
     ) -> Plan:
         """Count what an explanation would cost; the file only serves to choose a model."""
-        return self._drive(self._flows.plan(content, model, Question(**options)))
+        return self._drive(self._operations.plan(content, model, CallOptions(**options)))
 
     def explain(
         self, content: Source, model: str | None = None, **options: Unpack[ExplainOptions]
-    ) -> Iterator[Event]:
+    ) -> Iterator[ExplainEvent]:
         """Classify and explain one file: events, as they come.
 
-        First `Explained`, then `Progress`, `Partial` and `Explanation`, last `Comparison`. Closing
-        the iterator, or leaving it to the garbage collector, cancels the call on the server.
+        First `ExplainedInput` and `ResolvedTargets`; then, for each method, `MethodProgress`,
+        `Partial` and `Explanation`, or `MethodFailure`; last `Comparison`. Closing the iterator, or
+        leaving it to the garbage collector, cancels the call on the server.
         """
-        call = self._drive(self._flows.explain(content, model, Question(**options)))
+        call = self._drive(self._operations.explain(content, model, CallOptions(**options)))
         stream = self._stub.Explain(
             call.request,  # type: ignore[arg-type]
-            timeout=call.budget.left(),
-            metadata=call.budget.metadata,
+            **self._operations.arguments(call),
         )
         try:
             for message in stream:
-                event = decoding.event(message)
+                event = _decoding.event(message)
                 if event is not None:
                     yield event
         except grpc.RpcError as error:
-            raise from_call(error, self.url, call.budget.request_id) from None
+            raise from_call(error, self._peer, call.budget.request_id) from None
         finally:
             stream.cancel()
 
     def explain_all(
         self, content: Source, model: str | None = None, **options: Unpack[ExplainOptions]
     ) -> Result:
-        """Classify and explain one file, and wait for everything."""
-        return collect(self.explain(content, model, **options))
+        """Classify and explain one file, and wait for everything.
 
-    def _drive(self, flow: Flow[_T]) -> _T:
-        answer: Any = None
+        Methods that failed while others went on are in the result's `failures`.
+
+        Raises:
+            IncompleteExplanation: the explanation ended early, after at least one map; it carries
+                what came, and the error. Before any map, the error itself is raised.
+        """
+        gathered = ResultBuilder()
+        try:
+            for event in self.explain(content, model, **options):
+                gathered.add(event)
+        except (PellucidError, ServerError) as error:
+            if gathered.has_maps:
+                raise IncompleteExplanation(gathered.result(), error) from error
+            raise
+        return gathered.result()
+
+    def _drive(self, operation: Operation[_T]) -> _T:
+        response: Any = None
         while True:
             try:
-                call = flow.send(answer)
+                call = operation.send(response)
             except StopIteration as end:
                 result: _T = end.value
                 return result
+            arguments = self._operations.arguments(call)
             try:
-                answer = getattr(self._stub, call.rpc)(
-                    call.request, timeout=call.budget.left(), metadata=call.budget.metadata
-                )
+                response = getattr(self._stub, call.rpc)(call.request, **arguments)
             except grpc.RpcError as error:
-                raise from_call(error, self.url, call.budget.request_id) from None
+                raise from_call(error, self._peer, call.budget.request_id) from None

@@ -2,13 +2,13 @@
 
 | key | what it is |
 |---|---|
-| `<method>.<label>.map` | float32 (H, W), signed |
+| `<method>.<label>.map` | float32 (H, W), signed; unfinished maps too, see the summary |
 | `<method>.<label>.segments` | uint16 (H, W), for methods that work on segments |
 | `<method>.<label>.values`, `.low`, `.high` | float32 (S,), one for each segment |
 | `time_s`, `frequency_hz` | float64 (W,) and (H,), for sound |
 | `to_original` | float64 (6,): a, b, c, d, e, f of x' = a x + b y + c, y' = d x + e y + f |
 | `display_png` | uint8: the bytes of the picture that the model saw |
-| `summary` | JSON text: prediction, targets, trust numbers, receipts, comparison |
+| `summary` | JSON text: prediction, targets, measures of trust, receipts, failures, comparison |
 """
 
 import json
@@ -34,7 +34,7 @@ def write_archive(result: Result, path: Path) -> None:
 
 
 def _arrays(result: Result) -> dict[str, NDArray[Any]]:
-    window = result.explained.window
+    window = result.input.window
     arrays: dict[str, NDArray[Any]] = {
         "to_original": np.array(astuple(window.to_original), np.float64),
         "display_png": np.frombuffer(window.display_png, np.uint8),
@@ -42,7 +42,7 @@ def _arrays(result: Result) -> dict[str, NDArray[Any]]:
     }
     if window.axes is not None:
         arrays |= {"time_s": window.axes.time_s, "frequency_hz": window.axes.frequency_hz}
-    for explanation in result.explanations:
+    for explanation in result.maps:
         name = f"{explanation.method}.{explanation.target.label}"
         arrays[f"{name}.map"] = explanation.map
         scores = explanation.segment_scores

@@ -1,15 +1,15 @@
 """Writes everything of an explanation into one folder."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pellucid.client.results import Explanation, Result
+from pellucid.client.explanations import Explanation
+from pellucid.client.results import Result
 from pellucid.rendering.archive import write_archive
+from pellucid.rendering.canvas import canvas_of
 from pellucid.rendering.overlay import overlay_png
 from pellucid.rendering.page import page_html
-from pellucid.rendering.scenes import scene_of
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Written:
     archive: Path
     """Raw numbers; see `pellucid.rendering.archive`."""
     overlays: tuple[Path, ...]
-    """One PNG for each map, in the order of the explanations."""
+    """One PNG for each map, in the order of `Result.maps`."""
 
 
 def write_result(
@@ -30,32 +30,32 @@ def write_result(
     stem: str,
     *,
     content: bytes | None = None,
-    asked: Sequence[str] = (),
+    ended_early: str = "",
 ) -> Written:
     """Write page, archive and overlays of an explanation.
 
     Args:
-        result: a whole explanation.
+        result: an explanation, whole or not.
         folder: made where it is missing.
         stem: how the files' names begin.
         content: the original file, to draw on where it is a picture.
-        asked: names of the methods that were asked for; the page says which of them have no map.
+        ended_early: why, where the explanation ended before everything had come.
 
     Raises:
         OSError: a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    scene = scene_of(result.explained, content)
+    canvas = canvas_of(result.input, content)
     stem = _safe(stem)
     overlays = []
-    for explanation in result.explanations:
+    for explanation in result.maps:
         path = folder / f"{stem}.{_name(explanation)}.png"
-        path.write_bytes(overlay_png(explanation, scene))
+        path.write_bytes(overlay_png(explanation, canvas))
         overlays.append(path)
     archive = folder / f"{stem}.npz"
     write_archive(result, archive)
     page = folder / f"{stem}.html"
-    page.write_text(page_html(result, scene, stem, asked=asked), encoding="utf-8")
+    page.write_text(page_html(result, canvas, stem, ended_early=ended_early), encoding="utf-8")
     return Written(page, archive, tuple(overlays))
 
 

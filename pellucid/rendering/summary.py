@@ -1,11 +1,12 @@
-"""Everything of an answer but the arrays, as plain data for JSON."""
+"""Everything of a response but the arrays, as plain data for JSON."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from enum import StrEnum
+from enum import Enum
 from typing import Any, Final
 
 import numpy as np
+from google.protobuf.any_pb2 import Any as AnyMessage
 
 from pellucid.client.results import Result
 
@@ -16,10 +17,12 @@ def summary(result: Result) -> dict[str, Any]:
     """A whole explanation, without its arrays."""
     return {
         "prediction": plain(result.prediction),
-        "window_index": result.explained.window_index,
-        "window": plain(result.explained.window),
-        "targets": plain(result.explained.targets),
+        "window_index": result.input.window_index,
+        "window": plain(result.input.window),
+        "targets": plain(result.targets),
         "explanations": plain(result.explanations),
+        "partials": plain(result.partials),
+        "failures": plain(result.failures),
         "comparison": plain(result.comparison),
     }
 
@@ -34,8 +37,10 @@ def plain(value: Any) -> Any:
             for field in fields(value)
             if field.name not in _ARRAYS
         }
-    if isinstance(value, StrEnum):
+    if isinstance(value, Enum):
         return value.value
+    if isinstance(value, AnyMessage):
+        return {"name": "extension", "message": value.TypeName()}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):

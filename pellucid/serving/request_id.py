@@ -6,7 +6,9 @@ from contextvars import ContextVar
 from typing import Any, Final
 from uuid import uuid4
 
-METADATA_KEY: Final = "x-request-id"
+from pellucid import metadata as names
+
+METADATA_KEY: Final = names.REQUEST_ID
 _VALID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 _current: ContextVar[str] = ContextVar("request_id", default="")

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from pellucid.cli import app, system
-from pellucid.client.sync import DEFAULT_URL
+from pellucid.client.connection import DEFAULT_URL
 from pellucid.embedded.settings import SystemSettings
 
 ROOT = Path(__file__).parents[2]

@@ -11,14 +11,14 @@ from pellucid.cli import app
 from pellucid.client import (
     AsyncClient,
     Client,
-    Explained,
+    ExplainedInput,
     Grid,
     KernelShap,
     Label,
     Lime,
+    MethodProgress,
     Occlusion,
     PartitionShap,
-    Progress,
     ScoreSpace,
 )
 from pellucid.embedded.system import EmbeddedSystem
@@ -48,8 +48,8 @@ def test_every_method_finds_the_planted_patch(system: EmbeddedSystem) -> None:
                 seed=3,
             )
         )
-        assert isinstance(events[0], Explained)
-        assert any(isinstance(event, Progress) for event in events)
+        assert isinstance(events[0], ExplainedInput)
+        assert any(isinstance(event, MethodProgress) for event in events)
         result = client.explain_all(media.image(), PATCH, methods=PERTURBATIONS, target="patch")
     assert result.comparison is not None
     for method in PERTURBATIONS:
@@ -57,7 +57,7 @@ def test_every_method_finds_the_planted_patch(system: EmbeddedSystem) -> None:
         row, column = np.unravel_index(explanation.map.argmax(), explanation.map.shape)
         assert 8 <= row < 16, method.name
         assert 16 <= column < 24, method.name
-        assert explanation.receipt.input_digest == result.explained.window.digest
+        assert explanation.receipt.input_digest == result.input.window.digest
 
 
 async def test_both_clients_get_the_same_bytes(system: EmbeddedSystem) -> None:

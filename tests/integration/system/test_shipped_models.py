@@ -93,7 +93,7 @@ def test_kernel_shap_with_all_coalitions_gives_the_shapley_values_of_a_film(
     found = result.get("kernel_shap", "pneumonia")
     assert found.segment_scores is not None
     assert found.segment_scores.values == pytest.approx(values / len(orders), abs=2e-3)
-    assert found.trust.additivity_gap == pytest.approx(0, abs=1e-3)
+    assert found.trust["additivity_gap"].value == pytest.approx(0, abs=1e-3)
 
 
 def scores_of_all_coalitions(url: str, film: Path) -> np.ndarray:
@@ -132,7 +132,7 @@ def real_file(pattern: str) -> Path:
 
 def assert_all_explained(result: Result) -> None:
     digests = {found.receipt.input_digest for found in result.explanations}
-    assert digests == {result.explained.window.digest}
+    assert digests == {result.input.window.digest}
     assert [found.method for found in result.explanations] == [method.name for method in METHODS]
     for found in result.explanations:
         assert np.isfinite(found.map).all()

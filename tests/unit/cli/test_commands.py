@@ -19,8 +19,8 @@ from pellucid.errors import (
     UnknownModel,
     UnreadableMedia,
 )
-from tests.answers import picture, png
 from tests.fake_gateway import FakeGateway, serving
+from tests.gateway_responses import failed_model, picture, png
 
 
 @pytest.fixture
@@ -47,7 +47,13 @@ def test_capabilities_are_a_table() -> None:
     done = run("capabilities")
     assert done.exit_code == 0
     assert "not available: the card names no layer" in done.stdout
-    assert "samples (500, 10 to 10000)" in done.stdout
+    assert "samples (500, 10 to 10000 samples)" in done.stdout
+    assert "completeness gap" in done.stdout
+
+
+def test_a_model_that_is_not_ready_says_why(gateway: FakeGateway) -> None:
+    gateway.models.append(failed_model("broken"))
+    assert "broken failed: its card has no labels" in run("capabilities").stdout
 
 
 def test_a_file_is_classified() -> None:
@@ -114,11 +120,29 @@ def test_options_reach_the_server(gateway: FakeGateway) -> None:
     assert gateway.timeouts[-1] < 10
 
 
-def test_all_stands_for_what_is_available(gateway: FakeGateway) -> None:
+def test_all_leaves_the_choice_to_the_server(gateway: FakeGateway) -> None:
+    assert run("explain", "film.png", "--no-files").exit_code == 0
+    assert not gateway.requests[-1].methods
+
+
+def test_all_with_a_parameter_stands_for_what_is_available(gateway: FakeGateway) -> None:
     assert run("explain", "film.png", "--no-files", "--param", "lime.samples=20").exit_code == 0
     methods = [method.WhichOneof("method") for method in gateway.requests[-1].methods]
     assert "lime" in methods
     assert "grad_cam" not in methods
+    assert gateway.requests[-1].methods[0].lime.samples == 20
+
+
+def test_a_method_that_failed_is_named_and_decides_the_exit_code(
+    folder: Path, gateway: FakeGateway
+) -> None:
+    gateway.failing = frozenset({"lime"})
+    done = run("explain", "film.png", "--methods", "lime,occlusion", "--out", "maps")
+    assert done.exit_code == 5
+    assert "failed lime: Triton does not answer; try again shortly" in done.stdout
+    assert (folder / "maps" / "film.occlusion.other.png").is_file()
+    done = run("explain", "film.png", "--methods", "lime,occlusion", "--no-files", "--json")
+    assert json.loads(done.stdout)["failures"][0]["method"] == "lime"
 
 
 @pytest.mark.parametrize(
@@ -157,14 +181,16 @@ def test_exit_codes_mean_something(
     gateway: FakeGateway, failure: PellucidError | grpc.StatusCode, code: int
 ) -> None:
     # Unary calls are made again while a model is not ready.
-    gateway.failures += [failure] * 4
+    gateway.errors += [failure] * 4
     done = run("classify", "film.png", "--model", "xray", "--json")
     assert done.exit_code == code
     assert json.loads(done.stdout)["error"]["exit_code"] == code
     assert "error:" in done.stderr
 
 
-def test_nobody_at_home_is_told_how_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_server_runs_the_way_to_start_one_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("PELLUCID_URL")
     done = run("capabilities")
     assert done.exit_code == 5
@@ -182,6 +208,24 @@ def test_the_system_that_runs_here_is_found(
     (folder / ".pellucid").mkdir()
     (folder / ".pellucid" / "state.json").write_text(json.dumps(record))
     assert run("capabilities").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "--plaintext"),
+        (("--plaintext", "--tls"), "exclude"),
+    ],
+)
+def test_another_machine_needs_a_word_on_encryption(options: tuple[str, ...], words: str) -> None:
+    done = run("capabilities", "--url", "gateway.invalid:50050", *options)
+    assert done.exit_code == 2
+    assert words in done.stderr
+
+
+def test_plaintext_to_another_machine_is_used_when_asked_for() -> None:
+    done = run("capabilities", "--url", "gateway.invalid:1", "--plaintext", "--deadline", "2")
+    assert done.exit_code in (5, 6)
 
 
 def test_nothing_runs_is_said_by_status_and_down() -> None:
@@ -205,4 +249,12 @@ def test_what_came_before_a_failure_is_kept(folder: Path, gateway: FakeGateway) 
     done = run("explain", "film.png", "--methods", "lime", "--deadline", "3", "--out", "maps")
     assert done.exit_code == 6
     assert "R² 0.62" in done.stdout
-    assert (folder / "maps" / "film.html").is_file()
+    assert "The explanation ended early" in (folder / "maps" / "film.html").read_text()
+
+
+def test_partial_maps_are_kept_when_the_stream_breaks(folder: Path, gateway: FakeGateway) -> None:
+    gateway.breaks_after["lime"] = grpc.StatusCode.UNAVAILABLE
+    done = run("explain", "film.png", "--methods", "lime", "--out", "maps")
+    assert done.exit_code == 5
+    assert "lime (unfinished)" in done.stdout
+    assert (folder / "maps" / "film.lime.other.png").is_file()

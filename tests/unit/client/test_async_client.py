@@ -6,10 +6,10 @@ from contextlib import aclosing
 
 import pytest
 
-from pellucid.client import AsyncClient, Client, Comparison, Explained, Lime
+from pellucid.client import AsyncClient, Client, Comparison, ExplainedInput, Lime
 from pellucid.errors import BackendUnavailable, UnknownModel
-from tests.answers import picture, png
 from tests.fake_gateway import FakeGateway
+from tests.gateway_responses import picture, png
 
 PNG = png(picture(26, 32))
 
@@ -21,14 +21,14 @@ async def test_every_call_works(url: str) -> None:
         assert (await client.classify(PNG)).model == "xray"
         assert (await client.plan(PNG, methods=[Lime(samples=20)])).model_calls == 10
         events = [event async for event in client.explain(PNG, methods=["lime", "occlusion"])]
-        assert isinstance(events[0], Explained)
+        assert isinstance(events[0], ExplainedInput)
         assert isinstance(events[-1], Comparison)
         result = await client.explain_all(PNG, methods=Lime())
         assert result.get("lime").map.shape == (224, 224)
 
 
 async def test_errors_are_of_the_family(url: str, gateway: FakeGateway) -> None:
-    gateway.failures.append(UnknownModel("no such model", field="model"))
+    gateway.errors.append(UnknownModel("no such model", field="model"))
     async with AsyncClient(url) as client:
         with pytest.raises(UnknownModel):
             await client.classify(PNG, "nope")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.wrappers_pb2 import StringValue
 
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.client import (
@@ -11,24 +13,28 @@ from pellucid.client import (
     Baseline,
     Client,
     Comparison,
-    Explained,
+    ExplainedInput,
     Explanation,
     GradCam,
+    Grade,
     Grid,
     ImageFacts,
     Index,
     IntegratedGradients,
     Label,
     Lime,
+    MethodFailure,
+    MethodProgress,
+    ModelState,
     Partial,
-    Progress,
+    ResolvedTargets,
     ScoreSpace,
     Slic,
     TopK,
 )
 from pellucid.errors import InvalidArgument
-from tests.answers import METHODS, picture, png
 from tests.fake_gateway import FakeGateway
+from tests.gateway_responses import METHODS, failed_model, picture, png
 
 PNG = png(picture(26, 32))
 
@@ -45,7 +51,26 @@ def test_capabilities_come_back_typed(client: Client) -> None:
     assert grad_cam.unavailable_reason == "the card names no layer"
     assert xray.methods[0].parameters[0].maximum == 10_000
     assert xray.parity is None
+    assert (xray.state, xray.state_reason, xray.ready) == (ModelState.READY, "", True)
+    assert xray.baselines == (Baseline.MEAN, Baseline.BLUR)
+    assert xray.segmentations[0].parameters[0].name == "segments"
+    assert "grad_cam" not in xray.available_methods
     assert found.limits.max_content_bytes == 20 << 20
+
+
+def test_a_method_says_what_it_is_and_what_its_maps_come_with(client: Client) -> None:
+    lime = client.capabilities().model("xray").methods[0]
+    assert (lime.name, lime.title, lime.paper) == ("lime", "LIME", "arXiv:1602.04938")
+    assert lime.on_segments
+    assert lime.parameters_message == methods_pb2.Lime.DESCRIPTOR.full_name
+    assert [(measure.name, measure.title) for measure in lime.measures] == [("r_squared", "R²")]
+
+
+def test_a_model_that_failed_says_why(client: Client, gateway: FakeGateway) -> None:
+    gateway.models.append(failed_model("broken"))
+    broken = client.capabilities().model("broken")
+    assert (broken.state, broken.ready) == (ModelState.FAILED, False)
+    assert broken.state_reason == "its card has no labels"
 
 
 def test_capabilities_are_filtered_by_media_type(client: Client) -> None:
@@ -100,8 +125,8 @@ def test_a_file_that_no_model_accepts_is_refused(client: Client) -> None:
 def test_events_come_in_the_order_of_the_contract(client: Client) -> None:
     events = list(client.explain(PNG, "xray", methods=["lime", IntegratedGradients()]))
     kinds = [type(event) for event in events]
-    one_method = [Progress, Partial, Progress, Explanation]
-    assert kinds == [Explained, *one_method, *one_method, Comparison]
+    one_method = [MethodProgress, Partial, MethodProgress, Explanation]
+    assert kinds == [ExplainedInput, ResolvedTargets, *one_method, *one_method, Comparison]
 
 
 def test_a_whole_explanation_is_collected(client: Client) -> None:
@@ -120,16 +145,43 @@ def test_a_whole_explanation_is_collected(client: Client) -> None:
     assert lime.receipt.method == Lime(samples=500)
     assert lime.receipt.segmentation == Grid(rows=8, columns=8)
     assert lime.receipt.baseline is Baseline.MEAN
-    assert lime.trust.r_squared == 0.62
-    assert lime.trust.coverage is None
+    assert (lime.title, lime.description) == ("LIME", "How lime works.")
+    assert lime.finished
+    assert result.targets == (lime.target,)
+    assert (result.partials, result.failures) == ((), ())
     with pytest.raises(KeyError):
         result.get("grad_cam")
 
 
+def test_the_measures_of_a_map_are_read_by_name_or_one_after_another(client: Client) -> None:
+    trust = client.explain_all(PNG, "xray", methods="lime").get("lime").trust
+    assert trust["r_squared"].value == 0.62
+    assert trust["r_squared"].grade is Grade.FAIR
+    assert [measure.title for measure in trust] == ["R²"]
+    assert "r_squared" in trust
+    assert "coverage" not in trust
+    with pytest.raises(KeyError):
+        trust["coverage"]
+
+
+def test_a_method_that_failed_is_in_the_result_and_the_others_go_on(
+    client: Client, gateway: FakeGateway
+) -> None:
+    gateway.failing = frozenset({"lime"})
+    result = client.explain_all(PNG, "xray", methods=["lime", "occlusion"])
+    assert [explanation.method for explanation in result.explanations] == ["occlusion"]
+    (failure,) = result.failures
+    assert isinstance(failure, MethodFailure)
+    assert (failure.method, failure.reason) == ("lime", "BACKEND_UNAVAILABLE")
+    assert failure.retriable
+
+
 def test_maps_cannot_be_changed_by_accident(client: Client) -> None:
     explanation = client.explain_all(PNG, "xray", methods="lime").get("lime")
-    with pytest.raises(ValueError, match="read-only"):
-        explanation.map[0, 0] = 1
+    assert explanation.segment_scores is not None
+    for array in (explanation.map, explanation.segment_scores.values):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
 
 
 def test_every_option_reaches_the_server(client: Client, gateway: FakeGateway) -> None:
@@ -176,6 +228,20 @@ def test_a_segmentation_by_name_takes_its_defaults(client: Client, gateway: Fake
     assert segmentation.WhichOneof("segmentation") == "grid"
 
 
+def test_a_method_is_given_as_the_message_of_its_parameters_too(
+    client: Client, gateway: FakeGateway
+) -> None:
+    own, other = methods_pb2.Lime(samples=20), StringValue(value="parameters of another method")
+    result = client.explain_all(PNG, "xray", methods=[own, other, methods_pb2.Occlusion()])
+    first, second, third = gateway.requests[-1].methods
+    assert first.lime.samples == 20
+    assert second.extension.Is(StringValue.DESCRIPTOR)
+    assert third.WhichOneof("method") == "occlusion"
+    received = result.explanations[1].receipt.method
+    assert isinstance(received, AnyMessage)
+    assert received.Is(StringValue.DESCRIPTOR)
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [
@@ -187,6 +253,7 @@ def test_a_segmentation_by_name_takes_its_defaults(client: Client, gateway: Fake
         ({"score_space": "odds"}, "options.score_space"),
         ({"baseline": "white"}, "options.baseline"),
         ({"segmentation": "hexagons"}, "options.segmentation"),
+        ({"segmentation": Grid(rows=-1)}, "options.segmentation.grid.rows"),
         ({"seed": -1}, "options.seed"),
         ({"deadline": 0}, "deadline"),
         ({"deadline": float("nan")}, "deadline"),
@@ -218,5 +285,6 @@ def test_a_plan_finds_the_model_of_a_file(client: Client, gateway: FakeGateway) 
     assert gateway.requests[-1].model == "xray"
 
 
-def test_score_spaces_are_plain_strings_too() -> None:
+def test_choices_are_plain_strings_too() -> None:
     assert ScoreSpace("logit") is ScoreSpace.LOGIT
+    assert f"{ScoreSpace.LOGIT}" == ScoreSpace.LOGIT == "logit"

@@ -1,9 +1,12 @@
+from collections.abc import Iterator
+
 import pytest
 
-from pellucid.api.gateway.v1 import gateway_pb2
-from pellucid.client import Result, decoding
-from pellucid.client.flow import collect
-from tests.fake_gateway import FakeGateway, events
+from pellucid.client import Client, Result
+from tests.fake_gateway import FakeGateway, serving
+
+FILM, CLIP = b"\x89PNG\r\n\x1a\n", b"RIFF....WAVE"
+"""As much of a file as it takes to choose a model."""
 
 
 @pytest.fixture
@@ -12,16 +15,16 @@ def gateway() -> FakeGateway:
 
 
 @pytest.fixture
-def film(gateway: FakeGateway) -> Result:
-    return collected("xray", gateway)
+def client(gateway: FakeGateway) -> Iterator[Client]:
+    with serving(gateway) as url, Client(url, deadline_s=10) as opened:
+        yield opened
 
 
 @pytest.fixture
-def clip(gateway: FakeGateway) -> Result:
-    return collected("speech", gateway)
+def film(client: Client) -> Result:
+    return client.explain_all(FILM)
 
 
-def collected(model: str, gateway: FakeGateway) -> Result:
-    request = gateway_pb2.ExplainRequest(model=model)
-    decoded = (decoding.event(message) for message in events(request, gateway))
-    return collect(event for event in decoded if event is not None)
+@pytest.fixture
+def clip(client: Client) -> Result:
+    return client.explain_all(CLIP)

@@ -32,17 +32,17 @@ def test_the_archive_holds_the_raw_numbers_without_pickle(clip: Result, tmp_path
         assert archive["time_s"].shape == (201,)
         assert archive["frequency_hz"].shape == (80,)
         assert archive["to_original"].shape == (6,)
-        assert archive["display_png"].tobytes() == clip.explained.window.display_png
+        assert archive["display_png"].tobytes() == clip.input.window.display_png
         summary = json.loads(str(archive["summary"]))
     assert summary["prediction"]["top_label"] == "other"
     assert summary["explanations"][0]["receipt"]["method"]["name"] == "lime"
 
 
 def test_names_cannot_leave_the_folder(film: Result, tmp_path: Path) -> None:
-    target = replace(film.explained.targets[0], label="../../etc/a b")
+    target = replace(film.targets[0], label="../../etc/a b")
     explanation = replace(film.get("occlusion"), target=target)
-    explained = replace(film.explained, targets=(target,))
-    write_result(Result(explained, (explanation,), None), tmp_path / "out", "../x y")
+    hostile = replace(film, targets=(target,), explanations=(explanation,))
+    write_result(hostile, tmp_path / "out", "../x y")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["x_y.html", "x_y.npz", "x_y.occlusion.etc_a_b.png"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

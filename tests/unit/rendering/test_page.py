@@ -4,12 +4,15 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from pellucid.client import Comparison, Result
+import pytest
+
+from pellucid.client import Client, Comparison, IncompleteExplanation, Result
+from pellucid.errors import QueueFull
 from pellucid.rendering import page_html
-from pellucid.rendering.scenes import scene_of
-from tests.answers import METHODS
+from pellucid.rendering.canvas import canvas_of
 from tests.fake_gateway import FakeGateway
-from tests.unit.rendering.conftest import collected
+from tests.gateway_responses import METHODS
+from tests.unit.rendering.conftest import FILM
 
 _VOID = {"meta", "input", "br", "link", "img"}
 
@@ -33,7 +36,7 @@ class _Balance(HTMLParser):
 
 
 def page(result: Result, **options: object) -> str:
-    return page_html(result, scene_of(result.explained), "a file", **options)  # type: ignore[arg-type]
+    return page_html(result, canvas_of(result.input), "a file", **options)  # type: ignore[arg-type]
 
 
 def test_the_page_is_well_formed_and_self_contained(film: Result, clip: Result) -> None:
@@ -49,10 +52,17 @@ def test_the_page_is_well_formed_and_self_contained(film: Result, clip: Result) 
 
 def test_the_page_says_what_matters(film: Result) -> None:
     text = page(film)
-    for part in ("Prediction: other", "Why “other”", "not for diagnosis", "R² 0.62", "fair"):
+    for part in (
+        "Prediction: other",
+        "Why “other”",
+        "not for diagnosis",
+        "R² 0.62",
+        "fair",
+        "LIME",
+    ):
         assert part in text
-    assert "10.7% of the score&#39;s change from the baseline is unaccounted for" in text
-    assert "the gap is large: ask for more steps" in text
+    assert "10.7% of the score&#39;s change is unaccounted for" in text
+    assert "the gap is large: take more steps" in text
     assert "Window" not in text
 
 
@@ -62,25 +72,33 @@ def test_the_page_of_sound_has_axes_and_windows(clip: Result) -> None:
         assert part in text
 
 
-def test_methods_without_a_map_are_named(gateway: FakeGateway) -> None:
-    gateway.absent = frozenset({"occlusion"})
-    text = page(collected("xray", gateway), asked=METHODS)
-    assert text.count("no map came back") == 2  # also Grad-CAM, which is not available
+def test_a_method_that_failed_says_why(client: Client, gateway: FakeGateway) -> None:
+    gateway.failing = frozenset({"occlusion"})
+    text = page(client.explain_all(FILM))
+    assert "no map: Triton does not answer; try again shortly" in text
 
 
-def test_a_map_of_zeros_has_no_scale(gateway: FakeGateway) -> None:
+def test_an_explanation_that_ended_early_says_so(client: Client, gateway: FakeGateway) -> None:
+    gateway.breaks_after["occlusion"] = QueueFull("full")
+    with pytest.raises(IncompleteExplanation) as caught:
+        client.explain_all(FILM, methods=["lime", "occlusion"])
+    text = page(caught.value.result, ended_early=str(caught.value.error))
+    assert "The explanation ended early: full" in text
+    assert text.count("unfinished: the last map") == 1
+
+
+def test_a_map_of_zeros_has_no_scale(client: Client, gateway: FakeGateway) -> None:
     gateway.zero = frozenset(METHODS)
-    text = page(collected("xray", gateway))
+    text = page(client.explain_all(FILM))
     assert "no scale: the map is zero everywhere" in text
     assert "nan" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", text).lower()
 
 
 def test_names_are_escaped(film: Result) -> None:
-    target = replace(film.explained.targets[0], label="<script>alert(1)</script>")
+    target = replace(film.targets[0], label="<script>alert(1)</script>")
     explanations = tuple(replace(one, target=target) for one in film.explanations)
-    explained = replace(film.explained, targets=(target,))
-    hostile = Result(explained, explanations, film.comparison)
-    text = page_html(hostile, scene_of(explained), '"><img src=x onerror=alert(1)>')
+    hostile = replace(film, targets=(target,), explanations=explanations)
+    text = page_html(hostile, canvas_of(film.input), '"><img src=x onerror=alert(1)>')
     assert "<script>alert" not in text
     assert "<img" not in text
 
@@ -89,6 +107,5 @@ def test_maps_that_cannot_be_compared_say_so(film: Result) -> None:
     assert film.comparison is not None
     (first, *rest) = film.comparison.agreements
     first = replace(first, rank_correlation=None, top_overlap=None)
-    pairs = Comparison((first, *rest))
-    text = page_html(Result(film.explained, film.explanations, pairs), scene_of(film.explained), "")
+    text = page(replace(film, comparison=Comparison((first, *rest))))
     assert "none · none" in text

@@ -1,26 +1,16 @@
-"""Questions to messages of the API; see `decoding` for the way back."""
+"""The options of an explanation to messages of the API; see `_decoding` for the way back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final, TypedDict
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
-from pellucid.client.questions import (
-    METHODS,
-    SEGMENTATIONS,
-    AboveThreshold,
-    Baseline,
-    Index,
-    Label,
-    Method,
-    ScoreSpace,
-    Segmentation,
-    Target,
-    TopK,
-)
+from pellucid.client.choices import Baseline, ScoreSpace
+from pellucid.client.methods import METHODS, SEGMENTATIONS, Method, Segmentation
+from pellucid.client.options import AboveThreshold, Index, Label, Methods, Targets, TopK
 from pellucid.errors import InvalidArgument
 
 BASELINES: Final[dict[Baseline, methods_pb2.Baseline.ValueType]] = {
@@ -34,42 +24,9 @@ SCORE_SPACES: Final[dict[ScoreSpace, methods_pb2.ScoreSpace.ValueType]] = {
     ScoreSpace.PROBABILITY: methods_pb2.SCORE_SPACE_PROBABILITY,
 }
 
-Targets = Target | str | Sequence[Target | str]
-"""One target or several; a string is a label's name."""
-Methods = Method | str | Sequence[Method | str]
-"""One method or several; a string is a method's name, with its defaults."""
-
-
-class PlanOptions(TypedDict, total=False):
-    """What may be asked of an explanation; whatever is left out takes the server's default."""
-
-    methods: Methods | None
-    """By default every method that the model can do."""
-    target: Targets | None
-    """By default the label with the highest score."""
-    score_space: ScoreSpace | str | None
-    """By default the logit."""
-    baseline: Baseline | str | None
-    """By default the mean for pictures, silence for sound."""
-    segmentation: Segmentation | str | None
-    """By default slic for pictures, a grid for sound."""
-    seed: int | None
-    """Start of every random draw; by default 0."""
-    deadline: float | None
-    """Seconds for the whole call; by default the client's."""
-    request_id: str | None
-    """1 to 64 letters, digits, `.`, `_` and `-`; by default a new one."""
-
-
-class ExplainOptions(PlanOptions, total=False):
-    """`PlanOptions`, and what concerns the file in hand."""
-
-    window: int | None
-    """Which window of a recording is explained, from 0; by default where the target is highest."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class CallOptions:
     """The options of one call, all present; see `ExplainOptions`."""
 
     methods: Methods | None = None
@@ -117,25 +74,39 @@ class Question:
             options.baseline = BASELINES[baseline]
         if self.segmentation is not None:
             field = "options.segmentation"
-            segmentation = _named(SEGMENTATIONS, self.segmentation, field)
-            _fill(getattr(options.segmentation, segmentation.name), segmentation, field)
+            chosen: Segmentation = _named(SEGMENTATIONS, self.segmentation, field)
+            _fill(getattr(options.segmentation, chosen.name), chosen, f"{field}.{chosen.name}")
         _set(options, "seed", self.seed, "options.seed")
         return options
 
 
-def _methods(wanted: Methods | None) -> Iterable[methods_pb2.Method]:
-    several = [] if wanted is None else [wanted] if _is_one(wanted) else wanted
-    for place, one in enumerate(several):  # type: ignore[arg-type]
+def _methods(wanted: Methods | None) -> Iterator[methods_pb2.Method]:
+    for place, one in enumerate(_listed(wanted)):
         field = f"methods[{place}]"
+        if isinstance(one, Message):
+            yield _from_message(one)
+            continue
         method: Method = _named(METHODS, one, field)
         message = methods_pb2.Method()
         _fill(getattr(message, method.name), method, f"{field}.{method.name}")
         yield message
 
 
-def _targets(wanted: Targets | None) -> Iterable[methods_pb2.Target]:
-    several = [] if wanted is None else [wanted] if _is_one(wanted) else wanted
-    for place, one in enumerate(several):  # type: ignore[arg-type]
+def _from_message(parameters: Message) -> methods_pb2.Method:
+    """The method whose parameters a message holds: one of the contract's own, or an extension."""
+    method = methods_pb2.Method()
+    for name in METHODS:
+        own = getattr(method, name)
+        if isinstance(parameters, type(own)):
+            own.CopyFrom(parameters)
+            own.SetInParent()
+            return method
+    method.extension.Pack(parameters)
+    return method
+
+
+def _targets(wanted: Targets | None) -> Iterator[methods_pb2.Target]:
+    for place, one in enumerate(_listed(wanted)):
         field = f"options.targets[{place}]"
         message = methods_pb2.Target()
         match one:
@@ -157,8 +128,11 @@ def _targets(wanted: Targets | None) -> Iterable[methods_pb2.Target]:
         yield message
 
 
-def _is_one(wanted: object) -> bool:
-    return isinstance(wanted, str) or not isinstance(wanted, Sequence)
+def _listed(wanted: Any) -> Sequence[Any]:
+    """One, several or none as a sequence; a string is one."""
+    if wanted is None:
+        return ()
+    return (wanted,) if isinstance(wanted, str) or not isinstance(wanted, Sequence) else wanted
 
 
 def _choice(kind: Any, value: str, field: str) -> Any:
@@ -180,10 +154,10 @@ def _named(kinds: dict[str, Any], value: Any, field: str) -> Any:
     )
 
 
-def _fill(message: Message, question: Any, field: str) -> None:
+def _fill(message: Message, parameters: Any, field: str) -> None:
     message.SetInParent()  # also where every parameter takes its default
-    for parameter in fields(question):
-        value = getattr(question, parameter.name)
+    for parameter in fields(parameters):
+        value = getattr(parameters, parameter.name)
         _set(message, parameter.name, value, f"{field}.{parameter.name}")
 
 

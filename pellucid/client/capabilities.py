@@ -1,13 +1,15 @@
-"""What a server offers: its models, their methods, its limits, and what an explanation costs."""
+"""What a server can do: its models, their methods, its limits, and what an explanation costs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pellucid.client.choices import Baseline, ModelState, Runtime
+
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a method."""
+    """One parameter of a method or of a segmentation."""
 
     name: str
     type: str
@@ -24,15 +26,53 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class MethodOffer:
+class MeasureCapability:
+    """A number that a method gives with every map, which says how far the map can be trusted."""
+
+    name: str
+    """Its name in `Explanation.trust`, e.g. `r_squared`."""
+    title: str
+    """For people, e.g. `weighted R²`."""
+    description: str
+    """One line: what it is."""
+
+
+@dataclass(frozen=True)
+class MethodCapability:
     """One method for one model."""
 
     name: str
+    """E.g. `lime`."""
+    title: str
+    """For people, e.g. `Integrated Gradients`."""
+    description: str
+    """One line: how it works."""
+    paper: str
+    """Where it was published, e.g. `arXiv:1602.04938`."""
     available: bool
     unavailable_reason: str
     """Why not; empty where it is available."""
-    runtime: str
-    """`triton`, `local_copy` or empty."""
+    runtime: Runtime | None
+    parameters: tuple[Parameter, ...]
+    parameters_message: str
+    """Full name of the protobuf message of its parameters."""
+    measures: tuple[MeasureCapability, ...]
+    """The numbers that come with its maps."""
+    on_segments: bool
+    """Whether it works on segments, and so depends on the segmentation."""
+
+
+@dataclass(frozen=True)
+class SegmentationCapability:
+    """One way to cut the input of a model into segments."""
+
+    name: str
+    """E.g. `slic`."""
+    title: str
+    description: str
+    """One line: how it works."""
+    paper: str
+    """Where it was published; empty where it needs no paper."""
     parameters: tuple[Parameter, ...]
 
 
@@ -49,16 +89,20 @@ class Parity:
 
 
 @dataclass(frozen=True)
-class ModelOffer:
-    """One model."""
+class ModelCapability:
+    """One model. Of one that is not ready, only name, state and reason are known for sure."""
 
     name: str
     version: str
     title: str
     description: str
     modality: str
-    """`chest_xray`, `speech` or `photo`."""
-    ready: bool
+    """What it looks at, in the card's own word, e.g. `chest_xray` or `speech`."""
+    state: ModelState
+    state_reason: str
+    """Why it is not ready; empty where it is."""
+    precision: str
+    """Arithmetic that it runs in, e.g. `float32`; `unknown` where the engine does not say."""
     labels: tuple[str, ...]
     """In the card's order."""
     thresholds: Mapping[str, float]
@@ -67,7 +111,11 @@ class ModelOffer:
     """`softmax`, `sigmoid` or `binary_sigmoid`."""
     media_types: tuple[str, ...]
     """Types of files it accepts, by content."""
-    methods: tuple[MethodOffer, ...]
+    methods: tuple[MethodCapability, ...]
+    baselines: tuple[Baseline, ...]
+    """What may stand where a segment is hidden, the default first."""
+    segmentations: tuple[SegmentationCapability, ...]
+    """Ways to cut the input into segments, the default first."""
     parity: Parity | None
     """None while the copy was not loaded yet, or where there is none."""
     grad_cam_layers: tuple[str, ...]
@@ -77,10 +125,20 @@ class ModelOffer:
     card: Mapping[str, Any]
     """The whole card."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether it answers now."""
+        return self.state is ModelState.READY
+
+    @property
+    def available_methods(self) -> tuple[str, ...]:
+        """Names of the methods that can explain it."""
+        return tuple(method.name for method in self.methods if method.available)
+
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of the server; 0 stands for one it does not tell."""
+    """Limits of the server; 0 stands for one that it does not name."""
 
     max_content_bytes: int
     max_pixels: int
@@ -96,11 +154,11 @@ class Limits:
 class Capabilities:
     """What is served right now."""
 
-    models: tuple[ModelOffer, ...]
+    models: tuple[ModelCapability, ...]
     """By name."""
     limits: Limits
 
-    def model(self, name: str) -> ModelOffer:
+    def model(self, name: str) -> ModelCapability:
         """One model by name.
 
         Raises:

@@ -1,29 +1,32 @@
-"""What a client does, without doing it: generators that yield calls and are sent the answers.
+"""The operations of a client as generators, which yield calls and are sent their responses.
 
-`Client` and `AsyncClient` drive the same flows; they differ only in how they wait.
+`Client` and `AsyncClient` drive the same operations; they differ only in how they wait.
 """
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
+import grpc
 from google.protobuf.message import Message
 
 from pellucid.api.gateway.v1 import gateway_pb2
-from pellucid.client import decoding, offering, results
-from pellucid.client.encoding import Question
-from pellucid.client.media import sniff
-from pellucid.client.offers import Capabilities, Limits, Plan
+from pellucid.client import _decoding, _decoding_capabilities
+from pellucid.client._encoding import CallOptions
+from pellucid.client._media import sniff
+from pellucid.client.capabilities import Capabilities, Limits, Plan
 from pellucid.client.predictions import Prediction
 from pellucid.errors import DeadlineTooShort, InvalidArgument, MediaLimitExceeded
-from pellucid.serving.request_id import METADATA_KEY
+from pellucid.metadata import REQUEST_ID
 
 Source = bytes | str | os.PathLike[str]
 """A file's bytes, or the path of a file."""
+Metadata = Sequence[tuple[str, str | bytes]]
+"""Names and values that go with every call; a name that ends in `-bin` has bytes."""
 _T = TypeVar("_T")
 
 _CHECKED_FROM: Final = 1 << 20
@@ -33,18 +36,13 @@ _OVERHEAD: Final = 64 << 10
 
 
 class Budget:
-    """One caller's time and name, shared by the calls that answer it."""
+    """The time and the request id of one operation, shared by its calls."""
 
     def __init__(self, seconds: float, request_id: str | None) -> None:
         """Begin now; the id is a new one where the caller gave none."""
         self._seconds = seconds
         self._end = monotonic() + seconds
         self.request_id = request_id or uuid4().hex
-
-    @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with every call."""
-        return ((METADATA_KEY, self.request_id),)
 
     def left(self) -> float:
         """Seconds left for the next call.
@@ -70,68 +68,92 @@ class Call:
     budget: Budget
 
 
-Flow = Generator[Call, Any, _T]
+Operation = Generator[Call, Any, _T]
 
 
-class Flows:
-    """The flows of one client; it remembers the server's limits."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the calls of one client share; see `Client`."""
 
-    def __init__(self, deadline_s: float, max_message_bytes: int) -> None:
-        """Take what the client was told; see `Client`."""
-        self._deadline_s = deadline_s
-        self._max_message_bytes = max_message_bytes
+    deadline_s: float
+    max_message_bytes: int
+    metadata: Metadata
+    call_credentials: grpc.CallCredentials | None
+
+
+class Operations:
+    """The operations of one client; it remembers the server's limits."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Remember nothing yet."""
+        self._settings = settings
         self._limits: Limits | None = None
 
+    def arguments(self, call: Call) -> dict[str, Any]:
+        """What a stub's method takes besides the request.
+
+        Raises:
+            DeadlineTooShort: there is no time left.
+        """
+        request_id = (REQUEST_ID, call.budget.request_id)
+        return {
+            "timeout": call.budget.left(),
+            "metadata": (*self._settings.metadata, request_id),
+            "credentials": self._settings.call_credentials,
+        }
+
     def budget(self, deadline: float | None, request_id: str | None) -> Budget:
-        """Time and name of one caller.
+        """Time and request id of one operation.
 
         Raises:
             InvalidArgument: the deadline is no positive number.
         """
-        seconds = self._deadline_s if deadline is None else deadline
+        seconds = self._settings.deadline_s if deadline is None else deadline
         if not seconds > 0:
             raise InvalidArgument(
                 f"the deadline is {seconds}", field="deadline", remedy="give seconds above 0"
             )
         return Budget(seconds, request_id)
 
-    def capabilities(self, media_type: str, budget: Budget) -> Flow[Capabilities]:
-        """Ask what is served."""
+    def capabilities(self, media_type: str, budget: Budget) -> Operation[Capabilities]:
+        """Get what is served."""
         request = gateway_pb2.GetCapabilitiesRequest(media_type=media_type)
         response = yield Call("GetCapabilities", request, budget)
-        found = offering.capabilities(response)
+        found = _decoding_capabilities.capabilities(response)
         self._limits = found.limits
         return found
 
-    def classify(self, source: Source, model: str | None, budget: Budget) -> Flow[Prediction]:
+    def classify(self, source: Source, model: str | None, budget: Budget) -> Operation[Prediction]:
         """Classify one file."""
         content, model = yield from self._prepare(source, model, budget)
         request = gateway_pb2.ClassifyRequest(model=model, content=content)
         response = yield Call("Classify", request, budget)
-        return decoding.prediction(response.prediction)
+        return _decoding.prediction(response.prediction)
 
-    def plan(self, source: Source | None, model: str | None, question: Question) -> Flow[Plan]:
-        """Ask what an explanation would cost."""
-        budget = self.budget(question.deadline, question.request_id)
+    def plan(
+        self, source: Source | None, model: str | None, options: CallOptions
+    ) -> Operation[Plan]:
+        """Get what an explanation would cost."""
+        budget = self.budget(options.deadline, options.request_id)
         if model is None:
             content = b"" if source is None else read(source)
             model = yield from self._choose(content, budget)
-        response = yield Call("PlanExplain", question.plan_request(model), budget)
-        return offering.plan(response)
+        response = yield Call("PlanExplain", options.plan_request(model), budget)
+        return _decoding_capabilities.plan(response)
 
-    def explain(self, source: Source, model: str | None, question: Question) -> Flow[Call]:
+    def explain(self, source: Source, model: str | None, options: CallOptions) -> Operation[Call]:
         """Make the call that explains one file."""
-        budget = self.budget(question.deadline, question.request_id)
+        budget = self.budget(options.deadline, options.request_id)
         content, model = yield from self._prepare(source, model, budget)
-        return Call("Explain", question.explain_request(model, content), budget)
+        return Call("Explain", options.explain_request(model, content), budget)
 
-    def choose_model(self, source: Source, budget: Budget) -> Flow[str]:
+    def choose_model(self, source: Source, budget: Budget) -> Operation[str]:
         """Find the one model that accepts a file."""
         return (yield from self._choose(read(source), budget))
 
     def _prepare(
         self, source: Source, model: str | None, budget: Budget
-    ) -> Flow[tuple[bytes, str]]:
+    ) -> Operation[tuple[bytes, str]]:
         content = read(source)
         if model is None:
             model = yield from self._choose(content, budget)
@@ -141,7 +163,7 @@ class Flows:
             self._check_size(len(content))
         return content, model
 
-    def _choose(self, content: bytes, budget: Budget) -> Flow[str]:
+    def _choose(self, content: bytes, budget: Budget) -> Operation[str]:
         media_type = sniff(content)
         found = yield from self.capabilities(media_type, budget)
         names = [model.name for model in found.models]
@@ -162,7 +184,8 @@ class Flows:
 
     def _check_size(self, size: int) -> None:
         server = self._limits.max_content_bytes if self._limits else 0
-        limit = min(server or self._max_message_bytes, self._max_message_bytes - _OVERHEAD)
+        own = self._settings.max_message_bytes - _OVERHEAD
+        limit = min(server or own, own)
         if size > limit:
             raise MediaLimitExceeded(
                 f"the file has {size} bytes, the limit is {limit}",
@@ -181,27 +204,3 @@ def read(source: Source) -> bytes:
         OSError: it cannot be read.
     """
     return source if isinstance(source, bytes) else Path(source).read_bytes()
-
-
-def collect(events: Iterable[results.Event]) -> results.Result:
-    """Put the events of a whole explanation together; progress and partial maps are dropped.
-
-    Raises:
-        ValueError: the first event is missing.
-    """
-    explained: results.Explained | None = None
-    comparison: results.Comparison | None = None
-    explanations: list[results.Explanation] = []
-    for event in events:
-        match event:
-            case results.Explained():
-                explained = event
-            case results.Explanation():
-                explanations.append(event)
-            case results.Comparison():
-                comparison = event
-            case _:
-                pass
-    if explained is None:
-        raise ValueError("the events of an explanation begin with the prediction")
-    return results.Result(explained, tuple(explanations), comparison)

@@ -1,40 +1,45 @@
 """Messages of the API to what callers see: predictions and the events of an explanation."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
 from pellucid import tensors
 from pellucid.api.common.v1 import media_pb2
 from pellucid.api.explain.v1 import explanation_pb2, methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
-from pellucid.client import predictions, results
-from pellucid.client.encoding import BASELINES, SCORE_SPACES
-from pellucid.client.questions import (
-    METHODS,
-    SEGMENTATIONS,
-    Method,
-    ScoreSpace,
-    Segmentation,
-)
+from pellucid.client import explanations, inputs, predictions, results
+from pellucid.client._encoding import BASELINES, SCORE_SPACES
+from pellucid.client.choices import Grade, ScoreSpace
+from pellucid.client.methods import METHODS, SEGMENTATIONS, Method, Segmentation
 
-_BASELINES = {number: baseline for baseline, number in BASELINES.items()}
+BASELINE_BY_NUMBER: Final = {number: baseline for baseline, number in BASELINES.items()}
 _SCORE_SPACES = {number: space for space, number in SCORE_SPACES.items()}
+_GRADES: Final = {
+    explanation_pb2.GRADE_GOOD: Grade.GOOD,
+    explanation_pb2.GRADE_FAIR: Grade.FAIR,
+    explanation_pb2.GRADE_POOR: Grade.POOR,
+}
 
 
-def event(message: gateway_pb2.ExplainResponse) -> results.Event | None:
+def event(message: gateway_pb2.ExplainResponse) -> results.ExplainEvent | None:
     """One event of an explanation; None for a kind that this client does not know yet."""
     match message.WhichOneof("event"):
         case "prediction":
-            return _explained(message.prediction)
+            return _input(message.prediction)
+        case "targets":
+            return results.ResolvedTargets(tuple(map(_target, message.targets.targets)))
         case "progress":
             return _progress(message.progress)
         case "partial":
-            return results.Partial(_explanation(message.partial))
+            return results.Partial(_explanation(message.partial, finished=False))
         case "explanation":
-            return _explanation(message.explanation)
+            return _explanation(message.explanation, finished=True)
+        case "failure":
+            return _failure(message.failure)
         case "comparison":
             return _comparison(message.comparison)
         case _:
@@ -104,42 +109,45 @@ def _facts(message: media_pb2.MediaFacts) -> predictions.ImageFacts | prediction
             return None
 
 
-def _explained(message: gateway_pb2.ExplainedInput) -> results.Explained:
-    window = message.window
-    affine = window.to_original
-    axes = None
-    if window.HasField("axes"):
-        axes = results.SpectrogramAxes(
-            time_s=np.array(window.axes.time_seconds),
-            frequency_hz=np.array(window.axes.frequency_hz),
-        )
-    return results.Explained(
+def _input(message: gateway_pb2.ExplainedInput) -> inputs.ExplainedInput:
+    return inputs.ExplainedInput(
         prediction=prediction(message.prediction),
         window_index=message.window_index,
-        window=results.ModelInput(
-            digest=window.digest,
-            to_original=results.Affine(affine.a, affine.b, affine.c, affine.d, affine.e, affine.f),
-            start_s=window.start_seconds,
-            end_s=window.end_seconds,
-            axes=axes,
-            display_png=window.display_png,
-        ),
-        targets=tuple(_target(target) for target in message.targets),
+        window=_window(message.window),
+        queue_position=message.queue_position,
     )
 
 
-def _target(message: explanation_pb2.ResolvedTarget) -> results.ResolvedTarget:
-    return results.ResolvedTarget(
+def _window(message: media_pb2.Window) -> inputs.ModelInput:
+    affine = message.to_original
+    axes = None
+    if message.HasField("axes"):
+        axes = inputs.SpectrogramAxes(
+            time_s=_read_only(message.axes.time_seconds, np.float64),
+            frequency_hz=_read_only(message.axes.frequency_hz, np.float64),
+        )
+    return inputs.ModelInput(
+        digest=message.digest,
+        to_original=inputs.Affine(affine.a, affine.b, affine.c, affine.d, affine.e, affine.f),
+        start_s=message.start_seconds,
+        end_s=message.end_seconds,
+        axes=axes,
+        display_png=message.display_png,
+    )
+
+
+def _target(message: explanation_pb2.ResolvedTarget) -> explanations.ResolvedTarget:
+    return explanations.ResolvedTarget(
         label=message.label,
         index=message.index,
         score=message.score,
-        baseline_score=present(message, "baseline_score"),
+        baseline_score=message.baseline_score,
         score_space=_SCORE_SPACES.get(message.score_space, ScoreSpace.LOGIT),
     )
 
 
-def _progress(message: explanation_pb2.Progress) -> results.Progress:
-    return results.Progress(
+def _progress(message: explanation_pb2.Progress) -> results.MethodProgress:
+    return results.MethodProgress(
         method=message.method,
         calls_done=message.calls_done,
         calls_total=message.calls_total,
@@ -148,48 +156,75 @@ def _progress(message: explanation_pb2.Progress) -> results.Progress:
     )
 
 
-def _explanation(message: explanation_pb2.Explanation) -> results.Explanation:
-    scores = message.segment_scores if message.HasField("segment_scores") else None
-    return results.Explanation(
+def _failure(message: explanation_pb2.MethodFailure) -> results.MethodFailure:
+    return results.MethodFailure(
         method=message.method,
+        reason=message.reason,
+        message=message.message,
+        remedy=message.remedy,
+        retriable=message.retriable,
+    )
+
+
+def _explanation(
+    message: explanation_pb2.Explanation, *, finished: bool
+) -> explanations.Explanation:
+    scores = message.segment_scores if message.HasField("segment_scores") else None
+    return explanations.Explanation(
+        method=message.method,
+        title=message.title or message.method,
+        description=message.description,
         target=_target(message.target),
         map=tensors.decode(message.map, "explanation.map"),
         segment_scores=None if scores is None else _segment_scores(scores),
         trust=_trust(message.trust),
         receipt=_receipt(message.receipt),
         truncated=message.truncated,
+        finished=finished,
     )
 
 
-def _segment_scores(message: explanation_pb2.SegmentScores) -> results.SegmentScores:
-    return results.SegmentScores(
+def _segment_scores(message: explanation_pb2.SegmentScores) -> explanations.SegmentScores:
+    return explanations.SegmentScores(
         segments=tensors.decode(message.segments, "explanation.segment_scores.segments"),
-        values=np.array(message.values, np.float32),
-        low=np.array(message.low, np.float32) if message.low else None,
-        high=np.array(message.high, np.float32) if message.high else None,
+        values=_read_only(message.values, np.float32),
+        low=_read_only(message.low, np.float32) if message.low else None,
+        high=_read_only(message.high, np.float32) if message.high else None,
     )
 
 
-def _trust(message: explanation_pb2.Trust) -> results.Trust:
-    return results.Trust(
-        completeness_gap=present(message, "completeness_gap"),
-        additivity_gap=present(message, "additivity_gap"),
-        r_squared=present(message, "r_squared"),
-        coverage=present(message, "coverage"),
+def _read_only(values: Any, kind: Any) -> Any:
+    array = np.array(values, kind)
+    array.flags.writeable = False
+    return array
+
+
+def _trust(message: explanation_pb2.Trust) -> explanations.Trust:
+    return explanations.Trust(
+        measures=tuple(
+            explanations.Measure(
+                name=measure.name,
+                title=measure.title or measure.name,
+                value=measure.value,
+                grade=_GRADES.get(measure.grade),
+                words=measure.words,
+            )
+            for measure in message.measures
+        ),
         all_zero=message.all_zero,
         warnings=tuple(message.warnings),
     )
 
 
-def _receipt(message: explanation_pb2.Receipt) -> results.Receipt:
-    return results.Receipt(
+def _receipt(message: explanation_pb2.Receipt) -> explanations.Receipt:
+    return explanations.Receipt(
         model=message.model,
         model_version=message.model_version,
         weights_digest=message.weights_digest,
         input_digest=message.input_digest,
         method=_method(message.method),
         score_space=_SCORE_SPACES.get(message.score_space, ScoreSpace.LOGIT),
-        baseline=_BASELINES.get(message.baseline),
+        baseline=BASELINE_BY_NUMBER.get(message.baseline),
         segmentation=_segmentation(message.segmentation),
         seed=message.seed,
         precision=message.precision,
@@ -199,17 +234,19 @@ def _receipt(message: explanation_pb2.Receipt) -> results.Receipt:
     )
 
 
-def _method(message: methods_pb2.Method) -> Method | None:
+def _method(message: methods_pb2.Method) -> Method | AnyMessage | None:
     name = message.WhichOneof("method")
-    return None if name is None else _read(METHODS[name], getattr(message, name))
+    if name == "extension":
+        return message.extension
+    return None if name is None else _parameters(METHODS[name], getattr(message, name))
 
 
 def _segmentation(message: methods_pb2.Segmentation) -> Segmentation | None:
     name = message.WhichOneof("segmentation")
-    return None if name is None else _read(SEGMENTATIONS[name], getattr(message, name))
+    return None if name is None else _parameters(SEGMENTATIONS[name], getattr(message, name))
 
 
-def _read(kind: Any, message: Message) -> Any:
+def _parameters(kind: Any, message: Message) -> Any:
     return kind(**{field.name: present(message, field.name) for field in fields(kind)})
 
 

@@ -1,4 +1,4 @@
-"""What a made-up gateway answers: two models, their predictions, and maps of two hills."""
+"""Responses of a gateway that is made up: two models, their predictions, and maps of two hills."""
 
 import io
 import math
@@ -11,35 +11,40 @@ from pellucid import tensors
 from pellucid.api.common.v1 import media_pb2
 from pellucid.api.explain.v1 import explain_pb2, explanation_pb2, methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
+from pellucid.parameters import parameters_of
 
-METHODS = (
-    "lime",
-    "kernel_shap",
-    "partition_shap",
-    "occlusion",
-    "grad_cam",
-    "integrated_gradients",
-)
+TITLES = {
+    "lime": "LIME",
+    "kernel_shap": "Kernel SHAP",
+    "partition_shap": "Partition SHAP",
+    "occlusion": "Occlusion",
+    "grad_cam": "Grad-CAM",
+    "integrated_gradients": "Integrated Gradients",
+}
+METHODS = tuple(TITLES)
+ON_SEGMENTS = ("lime", "kernel_shap", "partition_shap")
+MEASURES: dict[str, list[tuple[str, str, float, Any, str]]] = {
+    "lime": [("r_squared", "R²", 0.62, explanation_pb2.GRADE_FAIR, "It follows in part.")],
+    "kernel_shap": [("additivity_gap", "additivity gap", 1e-7, explanation_pb2.GRADE_GOOD, "")],
+    "partition_shap": [("additivity_gap", "additivity gap", 1e-7, explanation_pb2.GRADE_GOOD, "")],
+    "occlusion": [("coverage", "coverage", 1.0, explanation_pb2.GRADE_GOOD, "All was hidden.")],
+    "integrated_gradients": [
+        (
+            "completeness_gap",
+            "completeness gap",
+            0.4,
+            explanation_pb2.GRADE_POOR,
+            "10.7% of the score's change is unaccounted for.",
+        )
+    ],
+}
+"""Of each method: name, title, value, grade and words."""
 BANDS, FRAMES = 80, 201
 SIDE = 224
 
 
 def model(name: str, modality: str, media_types: tuple[str, ...]) -> gateway_pb2.Model:
     """One entry of the capabilities; Grad-CAM is not available."""
-    methods = [
-        explain_pb2.MethodCapability(
-            method=method,
-            available=method != "grad_cam",
-            unavailable_reason="the card names no layer" if method == "grad_cam" else "",
-            runtime=explain_pb2.RUNTIME_TRITON,
-            parameters=[
-                explain_pb2.Parameter(
-                    name="samples", type="integer", default_value="500", minimum=10, maximum=10_000
-                )
-            ],
-        )
-        for method in METHODS
-    ]
     return gateway_pb2.Model(
         name=name,
         version="1",
@@ -52,9 +57,60 @@ def model(name: str, modality: str, media_types: tuple[str, ...]) -> gateway_pb2
         ],
         activation="softmax",
         media_types=media_types,
-        methods=methods,
+        methods=[method_capability(method) for method in METHODS],
         card_json='{"licence": "CC0"}',
+        baselines=[methods_pb2.BASELINE_MEAN, methods_pb2.BASELINE_BLUR],
+        segmentations=[segmentation_capability("slic", methods_pb2.Slic)],
+        precision="float32",
     )
+
+
+def failed_model(name: str) -> gateway_pb2.Model:
+    """One that could not be loaded: no more is known of it."""
+    return gateway_pb2.Model(
+        name=name, state=gateway_pb2.MODEL_STATE_FAILED, state_reason="its card has no labels"
+    )
+
+
+def method_capability(method: str) -> explain_pb2.MethodCapability:
+    kind = type(getattr(methods_pb2.Method(), method))
+    return explain_pb2.MethodCapability(
+        method=method,
+        title=TITLES[method],
+        description=f"How {TITLES[method]} works.",
+        paper="arXiv:1602.04938",
+        available=method != "grad_cam",
+        unavailable_reason="the card names no layer" if method == "grad_cam" else "",
+        runtime=explain_pb2.RUNTIME_TRITON,
+        parameters=parameters(kind),
+        parameters_message=kind.DESCRIPTOR.full_name,
+        measures=[
+            explain_pb2.MeasureCapability(name=name, title=title, description="What it is.")
+            for name, title, *_ in MEASURES.get(method, [])
+        ],
+        on_segments=method in ON_SEGMENTS,
+    )
+
+
+def segmentation_capability(name: str, kind: Any) -> explain_pb2.SegmentationCapability:
+    return explain_pb2.SegmentationCapability(
+        segmentation=name, title="SLIC", description="How it cuts.", parameters=parameters(kind)
+    )
+
+
+def parameters(kind: Any) -> list[explain_pb2.Parameter]:
+    return [
+        explain_pb2.Parameter(
+            name=one.name,
+            type=one.type,
+            default_value="" if one.default is None else str(one.default),
+            minimum=one.minimum,
+            maximum=one.maximum,
+            unit=one.unit,
+            description=one.description,
+        )
+        for one in parameters_of(kind.DESCRIPTOR)
+    ]
 
 
 def prediction(model: str, sound: bool) -> gateway_pb2.Prediction:
@@ -110,7 +166,25 @@ def target() -> explanation_pb2.ResolvedTarget:
     )
 
 
-def explained(model: str, sound: bool) -> gateway_pb2.Explained:
+def targets() -> gateway_pb2.ExplainResponse:
+    """What is explained."""
+    resolved = explanation_pb2.ResolvedTargets(targets=[target()])
+    return gateway_pb2.ExplainResponse(targets=resolved)
+
+
+def failure(method: str) -> gateway_pb2.ExplainResponse:
+    """A method that has no map."""
+    failed = explanation_pb2.MethodFailure(
+        method=method,
+        reason="BACKEND_UNAVAILABLE",
+        message="Triton does not answer",
+        remedy="try again shortly",
+        retriable=True,
+    )
+    return gateway_pb2.ExplainResponse(failure=failed)
+
+
+def explained_input(model: str, sound: bool) -> gateway_pb2.ExplainedInput:
     """The first event."""
     window = media_pb2.Window(digest="ab" * 32, display_png=display_png(sound))
     if sound:
@@ -120,25 +194,30 @@ def explained(model: str, sound: bool) -> gateway_pb2.Explained:
         window.axes.frequency_hz.extend(mel_centres())
     else:
         window.to_original.CopyFrom(media_pb2.Affine(a=320 / SIDE, e=260 / SIDE))
-    return gateway_pb2.Explained(
+    return gateway_pb2.ExplainedInput(
         prediction=prediction(model, sound),
         window_index=2 if sound else 0,
         window=window,
-        targets=[target()],
+        queue_position=1,
     )
 
 
 def explanation(method: str, sound: bool, *, zero: bool = False) -> explanation_pb2.Explanation:
     """A map of blobs, one for and one against, in blocks where the method has segments."""
     shape = (BANDS, FRAMES) if sound else (SIDE, SIDE)
-    segmented = method in ("lime", "kernel_shap", "partition_shap")
+    segmented = method in ON_SEGMENTS
     segments = blocks(shape)
     values = blobs(shape)
     if method == "grad_cam":
         values = np.maximum(values, 0)
     if zero:
         values = np.zeros_like(values)
-    found = explanation_pb2.Explanation(method=method, target=target())
+    found = explanation_pb2.Explanation(
+        method=method,
+        title=TITLES.get(method, ""),
+        description=f"How {method} works.",
+        target=target(),
+    )
     if segmented:
         means = [float(values[segments == s].mean()) for s in range(int(segments.max()) + 1)]
         values = np.array(means, np.float32)[segments]
@@ -155,15 +234,10 @@ def explanation(method: str, sound: bool, *, zero: bool = False) -> explanation_
 
 def trust(method: str, zero: bool) -> explanation_pb2.Trust:
     found = explanation_pb2.Trust(all_zero=zero)
-    if method == "lime":
-        found.r_squared = 0.62
-    elif method.endswith("shap"):
-        found.additivity_gap = 1e-7
-    elif method == "occlusion":
-        found.coverage = 1.0
-    elif method == "integrated_gradients":
-        found.completeness_gap = 0.4
-        found.warnings.append("the gap is large: ask for more steps")
+    for name, title, value, grade, words in MEASURES.get(method, []):
+        found.measures.add(name=name, title=title, value=value, grade=grade, words=words)
+    if method == "integrated_gradients":
+        found.warnings.append("the gap is large: take more steps")
     return found
 
 

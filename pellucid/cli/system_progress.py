@@ -2,12 +2,13 @@
 
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from typing_extensions import Self
 
-from pellucid.cli.exits import errors
+from pellucid.cli.consoles import stderr
 
 if TYPE_CHECKING:
     from pellucid.embedded.events import Event
@@ -24,7 +25,7 @@ _MARKS: Final = {
 }
 
 
-class Following:
+class SystemProgress:
     """Shows events: lines for what begins and ends, one bar for each step between.
 
     A context manager; inside it, an instance is what the embedded system calls with its events.
@@ -37,9 +38,9 @@ class Following:
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TimeElapsedColumn(),
-            console=errors,
+            console=stderr,
             transient=True,
-            disable=not errors.is_terminal,
+            disable=not stderr.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
         self._next: dict[str, float] = {}
@@ -93,7 +94,7 @@ class Following:
             total=event.total or None,
         )
         passed = monotonic() - self._begun[event.subject]
-        if errors.is_terminal or passed < self._next[event.subject]:
+        if stderr.is_terminal or passed < self._next[event.subject]:
             return
         self._next[event.subject] = 2 * passed
         counted = f" ({event.done} of {event.total})" if event.total else ""
