@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import grpc
-from typing_extensions import Unpack
+from typing_extensions import Self, Unpack
 
 from pellucid.api.gateway.v1 import gateway_pb2_grpc
 from pellucid.client import _decoding

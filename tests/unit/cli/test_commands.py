@@ -6,8 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from pellucid.cli import app
 from pellucid.errors import (
