@@ -186,7 +186,8 @@ def failure(method: str) -> gateway_pb2.ExplainResponse:
 
 def explained_input(model: str, sound: bool) -> gateway_pb2.ExplainedInput:
     """The first event."""
-    window = media_pb2.Window(digest="ab" * 32, display_png=display_png(sound))
+    shape = (BANDS, FRAMES) if sound else (SIDE, SIDE)
+    window = media_pb2.Window(digest="ab" * 32, display_png=png(picture(*shape)))
     if sound:
         window.to_original.CopyFrom(media_pb2.Affine(a=2.0 / FRAMES, c=2.0, e=1.0))
         window.start_seconds, window.end_seconds = 2.0, 4.0
@@ -277,12 +278,6 @@ def blocks(shape: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint16]]:
     rows = np.arange(shape[0]) * 8 // shape[0]
     columns = np.arange(shape[1]) * 8 // shape[1]
     return (rows[:, None] * 8 + columns[None]).astype(np.uint16)
-
-
-def display_png(sound: bool) -> bytes:
-    """What the model saw."""
-    shape = (BANDS, FRAMES) if sound else (SIDE, SIDE)
-    return png(picture(*shape))
 
 
 def picture(height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -95,8 +95,8 @@ def explain_file(
         _show(result, written, as_json)
     if progress.error is not None:
         raise progress.error
-    for failure in result.failures:
-        raise typer.Exit(exit_code_of(failure.reason))
+    if result.failures:
+        raise typer.Exit(exit_code_of(result.failures[0].reason))
     return written
 
 
