@@ -65,7 +65,9 @@ class Server:
         url, tls = self.url or local or DEFAULT_URL, self.encryption()
         if self.plaintext and tls is not None:
             raise typer.BadParameter("--plaintext and --tls, --ca, --cert exclude each other")
-        if tls is None and not self.plaintext and not is_local(url):
+        # A system that runs here is on this machine, whatever address it listens on.
+        plaintext = self.plaintext or (tls is None and local is not None)
+        if tls is None and not plaintext and not is_local(url):
             raise typer.BadParameter(
                 f"{url} is another machine: give --tls or --ca, or --plaintext on a network where "
                 "everyone may read along"
@@ -73,7 +75,7 @@ class Server:
         hint = "" if self.url else _ENCRYPTED if local else _START
         with (
             reported(as_json=as_json, hint=hint),
-            Client(url, tls=tls, plaintext=self.plaintext) as client,
+            Client(url, tls=tls, plaintext=plaintext) as client,
         ):
             yield client
 

@@ -38,7 +38,7 @@ Baseline = Annotated[
 Segments = Annotated[
     str | None,
     typer.Option(
-        help="slic:60, quickshift:4, grid:8x16, or slic:segments=60,compactness=0.1. "
+        help="slic:60, grid:8x16, quickshift:4, or slic:segments=60,compactness=0.1. "
         "By default slic for pictures, a grid for sound."
     ),
 ]

@@ -6,15 +6,7 @@ from typing import Any, get_args, get_type_hints
 
 import typer
 
-from pellucid.client.methods import (
-    METHODS,
-    SEGMENTATIONS,
-    Grid,
-    Method,
-    Quickshift,
-    Segmentation,
-    Slic,
-)
+from pellucid.client.methods import METHODS, SEGMENTATIONS, Method, Segmentation
 from pellucid.client.options import AboveThreshold, Index, Label, Target, TopK
 
 
@@ -58,7 +50,7 @@ def parse_target(text: str) -> Target:
 
 
 def parse_segmentation(text: str) -> Segmentation:
-    """`slic:60`, `grid:8x16`, `quickshift:4`, or any with `name=value,...`.
+    """`slic:60`, `grid:8x16`: values in the order of the parameters; or `slic:segments=60,...`.
 
     Raises:
         typer.BadParameter: a name or a value is wrong.
@@ -66,19 +58,15 @@ def parse_segmentation(text: str) -> Segmentation:
     name, _, rest = text.partition(":")
     kind = SEGMENTATIONS.get(name)
     if kind is None:
-        names = ", ".join(SEGMENTATIONS)
-        raise typer.BadParameter(f"no segmentation {name!r}; choose from: {names}")
+        known = ", ".join(SEGMENTATIONS)
+        raise typer.BadParameter(f"no segmentation {name!r}; choose from: {known}")
     if "=" in rest:
-        given = dict(_assignment(kind, pair) for pair in rest.split(","))
-        return kind(**given)
-    if not rest:
-        return kind()
-    if kind is Slic:
-        return Slic(segments=_number(rest, int, text))
-    if kind is Quickshift:
-        return Quickshift(kernel_size=_number(rest, float, text))
-    rows, _, columns = rest.partition("x")
-    return Grid(rows=_number(rows, int, text), columns=_number(columns, int, text))
+        return kind(**dict(_assignment(kind, pair) for pair in rest.split(",")))
+    values = rest.split("x") if rest else []
+    names = [field.name for field in fields(kind)]
+    if len(values) > len(names):
+        raise typer.BadParameter(f"{text!r}: {name} takes at most {'x'.join(names)}")
+    return kind(**{one: _value(kind, one, v, text) for one, v in zip(names, values, strict=False)})
 
 
 def _parameter(text: str, wanted: Sequence[str]) -> tuple[str, str, Any]:
@@ -95,8 +83,13 @@ def _assignment(kind: Any, text: str) -> tuple[str, Any]:
     known = [field.name for field in fields(kind)]
     if not equals or name not in known:
         raise typer.BadParameter(f"{text!r}: {kind.name} takes {', '.join(known)}")
+    return name, _value(kind, name, value, text)
+
+
+def _value(kind: Any, name: str, value: str, whole: str) -> Any:
+    """A value of the type of a class's field; `whole` is what was typed."""
     plain = get_args(get_type_hints(kind)[name])[0]
-    return name, _boolean(value) if plain is bool else _number(value, plain, text)
+    return _boolean(value) if plain is bool else _number(value, plain, whole)
 
 
 def _boolean(text: str) -> bool:

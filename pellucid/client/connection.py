@@ -62,20 +62,21 @@ class Tls:
 
 
 def is_local(url: str) -> bool:
-    """Whether a gRPC target names this machine: its loopback addresses or a Unix socket."""
+    """Whether a gRPC target stays on this machine: a loopback address, or a Unix socket."""
     scheme, colon, rest = url.partition(":")
     if scheme in ("unix", "unix-abstract"):
         return True
     named = colon and (scheme in ("ipv4", "ipv6") or rest.startswith("//"))
     # The authority of `dns://authority/host:port` only says who resolves the name.
     addresses = rest.rpartition("/")[2] if named else url
-    return all(map(_is_loopback, addresses.split(",")))
+    return all(_is_loopback(address) for address in addresses.split(","))
 
 
 def _is_loopback(address: str) -> bool:
     host = address.partition("]")[0][1:] if address.startswith("[") else address.partition(":")[0]
     try:
-        return ipaddress.ip_address(host).is_loopback
+        known = ipaddress.ip_address(host)
+        return known.is_loopback or known.is_unspecified  # 0.0.0.0 is reached here as well
     except ValueError:
         return host == "localhost"
 

@@ -1,6 +1,9 @@
 """The command as it is typed: what is printed, what is written, and the exit codes."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,7 +157,8 @@ def test_a_method_that_failed_is_named_and_decides_the_exit_code(
         ("--methods", "lime", "--param", "nonsense"),
         ("--target", "top:many"),
         ("--segments", "hexagons"),
-        ("--segments", "grid:8"),
+        ("--segments", "grid:8x8x8"),
+        ("--segments", "grid:8xmany"),
         ("--segments", "slic:nope=1"),
         ("--cert", "film.png"),
     ],
@@ -199,8 +203,6 @@ def test_where_no_server_runs_the_way_to_start_one_is_named(
 def test_the_system_that_runs_here_is_found(
     folder: Path, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
     services = [{"name": "gateway", "url": os.environ["PELLUCID_URL"]}]
     record = {"pid": os.getpid(), "services": services}
     monkeypatch.delenv("PELLUCID_URL")
@@ -227,6 +229,16 @@ def test_plaintext_to_another_machine_is_used_when_asked_for() -> None:
     assert done.exit_code in (5, 6)
 
 
+def test_a_system_that_runs_here_needs_no_word_on_encryption_at_any_address(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = {"pid": os.getpid(), "services": [{"name": "gateway", "url": "here.invalid:1"}]}
+    monkeypatch.delenv("PELLUCID_URL")
+    (folder / ".pellucid").mkdir()
+    (folder / ".pellucid" / "state.json").write_text(json.dumps(record))
+    assert run("capabilities", "--deadline", "2").exit_code in (5, 6)
+
+
 def test_nothing_runs_is_said_by_status_and_down() -> None:
     assert run("status").exit_code == 5
     assert run("down").exit_code == 0
@@ -234,9 +246,6 @@ def test_nothing_runs_is_said_by_status_and_down() -> None:
 
 
 def test_help_does_not_load_what_it_does_not_need() -> None:
-    import subprocess
-    import sys
-
     heavy = ["numpy", "grpc", "matplotlib", "torch", "jinja2"]
     code = f"import pellucid.cli, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -34,7 +34,7 @@ async def test_errors_are_of_the_family(url: str, gateway: FakeGateway) -> None:
             await client.classify(PNG, "nope")
 
 
-async def test_nobody_at_the_address_is_an_unavailable_backend() -> None:
+async def test_an_address_without_a_server_is_an_unavailable_backend() -> None:
     async with AsyncClient("localhost:1", deadline_s=5) as client:
         with pytest.raises(BackendUnavailable):
             await client.explain_all(PNG, "xray")
@@ -59,7 +59,16 @@ async def test_many_explanations_at_once_do_not_mix(url: str) -> None:
     assert [result.explanations[0].method for result in results] == names
 
 
-@pytest.mark.parametrize("name", ["capabilities", "choose_model", "classify", "plan", "explain"])
+@pytest.mark.parametrize(
+    "name", ["capabilities", "choose_model", "classify", "plan", "explain", "explain_all"]
+)
 def test_both_clients_take_the_same_arguments(name: str) -> None:
     ours, theirs = (inspect.signature(getattr(c, name)) for c in (Client, AsyncClient))
     assert ours.parameters == theirs.parameters
+
+
+def test_both_clients_are_made_of_the_same_arguments() -> None:
+    ours, theirs = (inspect.signature(kind).parameters for kind in (Client, AsyncClient))
+    assert list(ours) == list(theirs)
+    defaults = [[one.default for one in made.values()] for made in (ours, theirs)]
+    assert defaults[0] == defaults[1]

@@ -15,6 +15,7 @@ from tests.fake_gateway import FakeGateway, serving
         "localhost:50050",
         "127.0.0.1:50050",
         "127.8.8.8:1",
+        "0.0.0.0:50050",
         "[::1]:50050",
         "ipv4:127.0.0.1:50050",
         "ipv6:[::1]:50050",
