@@ -4,9 +4,11 @@ import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 
+import grpc
+
 from gateway.capabilities import Capabilities
-from gateway.classification import Classification
-from gateway.explanation import Explanation
+from gateway.classification import Classifier
+from gateway.explanation import Explainer
 from gateway.health import HealthWatch, serving
 from gateway.peers import ExplainPeer, PreprocessPeer
 from gateway.servicer import GatewayServicer
@@ -15,9 +17,10 @@ from pellucid.api.explain.v1 import explain_pb2
 from pellucid.api.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from pellucid.api.preprocess.v1 import preprocess_pb2
 from pellucid.serving import logs
+from pellucid.serving.catalogue import ModelCatalogue
 from pellucid.serving.channels import open_channel
 from pellucid.serving.server import Server
-from pellucid.serving.triton import TritonModels
+from pellucid.serving.triton import TritonInference
 
 SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
 PREPROCESS = preprocess_pb2.DESCRIPTOR.services_by_name["PreprocessService"].full_name
@@ -27,39 +30,48 @@ EXPLAIN = explain_pb2.DESCRIPTOR.services_by_name["ExplainService"].full_name
 async def main(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT."""
     async with AsyncExitStack() as stack:
-        models = TritonModels(settings.triton_url, settings)
-        stack.push_async_callback(models.close)
+        catalogue = await stack.enter_async_context(ModelCatalogue(settings.triton_url, settings))
+        inference = await stack.enter_async_context(
+            TritonInference(settings.triton_url, settings, catalogue.mark_stale)
+        )
         preprocess = await stack.enter_async_context(
             open_channel(settings.preprocess_url, settings)
         )
         explain = await stack.enter_async_context(open_channel(settings.explain_url, settings))
-        servicer = build(models, PreprocessPeer(preprocess), ExplainPeer(explain), settings)
+        servicer = build(catalogue, inference, preprocess, explain, settings)
         register = partial(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, servicer)
         server = await stack.enter_async_context(Server(settings, SERVICE, register))
-        looks = {
-            "triton": models.ready,
+
+        async def triton_ready() -> bool:
+            return catalogue.ready
+
+        checks = {
+            "triton": triton_ready,
             "preprocess": serving(preprocess, PREPROCESS),
             "explain": serving(explain, EXPLAIN),
         }
-        watch = HealthWatch(looks, server.ready, server.not_ready, settings)
+        watch = HealthWatch(checks, server.ready, server.not_ready, settings)
         async with asyncio.TaskGroup() as group:
-            looking = group.create_task(watch.run())
+            watching = group.create_task(watch.run())
             await server.stopped()
-            looking.cancel()
+            watching.cancel()
 
 
 def build(
-    models: TritonModels,
-    preprocess: PreprocessPeer,
-    explain: ExplainPeer,
+    catalogue: ModelCatalogue,
+    inference: TritonInference,
+    preprocess: grpc.aio.Channel,
+    explain: grpc.aio.Channel,
     settings: GatewaySettings,
 ) -> GatewayServicer:
-    """The gateway's use cases over the services behind it."""
-    classification = Classification(models, preprocess, settings.max_content_bytes)
+    """The gateway's use cases over Triton and the channels to the services behind it."""
+    to_preprocess = PreprocessPeer(preprocess, settings.preprocess_timeout_s)
+    to_explain = ExplainPeer(explain, settings.explain_timeout_s)
+    classifier = Classifier(catalogue, inference, to_preprocess, settings.max_content_bytes)
     return GatewayServicer(
-        Capabilities(models, preprocess, explain, settings),
-        classification,
-        Explanation(classification, explain),
+        Capabilities(catalogue, to_preprocess, to_explain, settings),
+        classifier,
+        Explainer(classifier, to_explain, catalogue.mark_stale),
         settings,
     )
 

@@ -1,19 +1,31 @@
-"""What is served right now: asked of Triton and the other services, never remembered."""
+"""What is served right now: the catalogue's models, and what the other services say of them."""
 
 import asyncio
-from collections.abc import Sequence
+from typing import Final
 
-from gateway.methods import MAX_METHODS, METHOD_NAMES
 from gateway.peers import RESERVE_S, ExplainPeer, PreprocessPeer
 from gateway.settings import GatewaySettings
-from pellucid.api.explain.v1 import explain_pb2
+from pellucid.api.explain.v1 import explain_pb2, methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.api.preprocess.v1 import preprocess_pb2
 from pellucid.cards import Card
-from pellucid.contracts import ImageContract
 from pellucid.errors import BackendUnavailable, DeadlineTooShort
+from pellucid.parameters import MAX_METHODS
+from pellucid.serving.catalogue import Entry, ModelCatalogue, ServedModel, State
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import ServedModel, TritonModels
+
+_STATES: Final = {
+    State.READY: gateway_pb2.MODEL_STATE_READY,
+    State.LOADING: gateway_pb2.MODEL_STATE_LOADING,
+    State.FAILED: gateway_pb2.MODEL_STATE_FAILED,
+}
+"""What nobody has loaded is not served, and not told."""
+_METHODS: Final = tuple(
+    field.name
+    for field in methods_pb2.Method.DESCRIPTOR.oneofs_by_name["method"].fields
+    if field.name != "extension"
+)
+"""Those that the contract knows, for when the explain service does not say which it has."""
 
 
 class Capabilities:
@@ -21,13 +33,13 @@ class Capabilities:
 
     def __init__(
         self,
-        models: TritonModels,
+        catalogue: ModelCatalogue,
         preprocess: PreprocessPeer,
         explain: ExplainPeer,
         settings: GatewaySettings,
     ) -> None:
         """Ask these services; the gateway's own limits are in `settings`."""
-        self._models = models
+        self._catalogue = catalogue
         self._preprocess = preprocess
         self._explain = explain
         self._settings = settings
@@ -37,17 +49,22 @@ class Capabilities:
     ) -> gateway_pb2.GetCapabilitiesResponse:
         """Models that accept a type of file, or all where `media_type` is empty.
 
-        Without the explain service, the models are listed and their methods are unavailable.
+        Which types a model accepts is known once it is ready. Without the explain service, the
+        models are listed and their methods are unavailable.
 
         Raises:
             BackendUnavailable: Triton or the preprocess service does not answer.
             DeadlineTooShort: the time is up.
         """
-        served, limits, (methods, why_not) = await asyncio.gather(
-            self._models.list(), self._preprocess.limits(deadline), self._methods(deadline)
+        entries, limits, (methods, why_not) = await asyncio.gather(
+            self._catalogue.entries(), self._preprocess.limits(deadline), self._methods(deadline)
         )
         wanted = media_type.partition(";")[0].strip().lower()
-        described = [_model(model, limits, methods, why_not) for model in served]
+        described = [
+            _ready(entry.model, limits, methods, why_not) if entry.model else _waiting(entry)
+            for entry in entries
+            if entry.state in _STATES
+        ]
         return gateway_pb2.GetCapabilitiesResponse(
             models=[model for model in described if not wanted or wanted in model.media_types],
             limits=self._limits(limits),
@@ -57,7 +74,7 @@ class Capabilities:
         """Methods by model, and why a model that is not among them has none."""
         wait = min(deadline.timeout(3 * RESERVE_S), self._settings.methods_timeout_s)
         try:
-            answers = await self._explain.methods("", Deadline.after(wait))
+            answers = await self._explain.methods(Deadline.after(wait))
         except (BackendUnavailable, DeadlineTooShort) as error:
             return {}, error.message
         return {answer.model: answer for answer in answers}, "the explain service does not know it"
@@ -73,7 +90,11 @@ class Capabilities:
         )
 
 
-def _model(
+def _waiting(entry: Entry) -> gateway_pb2.Model:
+    return gateway_pb2.Model(name=entry.name, state=_STATES[entry.state], state_reason=entry.reason)
+
+
+def _ready(
     served: ServedModel,
     limits: preprocess_pb2.GetLimitsResponse,
     methods: dict[str, explain_pb2.ModelMethods],
@@ -90,15 +111,20 @@ def _model(
         state=gateway_pb2.MODEL_STATE_READY,
         labels=[_label(card, name) for name in card.labels],
         activation=card.output.activation.value,
-        media_types=_media_types(card, limits),
+        # Named after what contracts read: `image_media_types`, `audio_media_types`.
+        media_types=getattr(limits, f"{card.preprocess.media}_media_types"),
         contract=card.preprocess.to_message(),
         methods=known.methods if known else _unavailable(why_not),
         grad_cam_layers=card.architecture.grad_cam_layers if card.architecture else (),
         weights_digest=served.weights_digest,
         card_json=card.to_json(),
+        precision=served.precision,
     )
-    if known and known.HasField("parity"):
-        model.parity.CopyFrom(known.parity)
+    if known:
+        model.baselines.extend(known.baselines)
+        model.segmentations.extend(known.segmentations)
+        if known.HasField("parity"):
+            model.parity.CopyFrom(known.parity)
     return model
 
 
@@ -106,14 +132,7 @@ def _label(card: Card, name: str) -> gateway_pb2.Label:
     return gateway_pb2.Label(name=name, threshold=card.thresholds.get(name))
 
 
-def _media_types(card: Card, limits: preprocess_pb2.GetLimitsResponse) -> Sequence[str]:
-    if isinstance(card.preprocess, ImageContract):
-        return limits.image_media_types
-    return limits.audio_media_types
-
-
 def _unavailable(why_not: str) -> list[explain_pb2.MethodCapability]:
     return [
-        explain_pb2.MethodCapability(method=name, unavailable_reason=why_not)
-        for name in METHOD_NAMES
+        explain_pb2.MethodCapability(method=name, unavailable_reason=why_not) for name in _METHODS
     ]

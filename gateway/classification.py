@@ -1,28 +1,28 @@
 """From a file to scores: the preprocess service makes the tensors, Triton answers them."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from gateway import metrics
 from gateway.peers import RESERVE_S, PreprocessPeer
-from pellucid.api.common.v1 import contract_pb2, media_pb2
+from pellucid.api.common.v1 import media_pb2
 from pellucid.api.preprocess.v1 import preprocess_pb2
 from pellucid.errors import (
     InvalidArgument,
     MediaLimitExceeded,
+    ModelBroken,
+    ModelChanged,
     ModelNotReady,
     UnknownModel,
     UnreadableMedia,
 )
 from pellucid.scores import label_logits, probabilities
+from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import ServedModel, TritonModels
+from pellucid.serving.triton import TritonInference
 from pellucid.tensors import FloatArray, decode
 
 
@@ -53,43 +53,47 @@ class Classified:
         return mean
 
 
-class Classification:
+class Classifier:
     """Classifies files with whatever Triton serves."""
 
     def __init__(
-        self, models: TritonModels, preprocess: PreprocessPeer, max_content_bytes: int
+        self,
+        catalogue: ModelCatalogue,
+        inference: TritonInference,
+        preprocess: PreprocessPeer,
+        max_content_bytes: int,
     ) -> None:
         """Classify files of at most `max_content_bytes`."""
-        self._models = models
+        self._catalogue = catalogue
+        self._inference = inference
         self._preprocess = preprocess
         self._max_content_bytes = max_content_bytes
-        self._contracts: dict[str, contract_pb2.PreprocessContract] = {}
-        """By model, as last seen."""
 
-    async def classify(self, name: str, content: bytes, deadline: Deadline) -> Classified:
+    async def classify(
+        self, name: str, content: bytes, deadline: Deadline, *, displayed: bool = False
+    ) -> Classified:
         """Classify one file.
+
+        Args:
+            name: of the model.
+            content: the file's bytes.
+            deadline: the caller's.
+            displayed: whether the windows come with pictures of them for people.
 
         Raises:
             UnreadableMedia, UnsupportedMedia, MediaLimitExceeded: the file is at fault.
-            InvalidArgument, UnknownModel, ModelNotReady: the model is.
+            InvalidArgument, UnknownModel, ModelNotReady, ModelBroken, ModelChanged: the model is.
             BackendUnavailable: a service behind this one is.
             DeadlineTooShort: the time is up.
         """
         self.check_content(content)
-        # Read by the contract that was last seen while Triton is asked for the present one.
-        expected = self._contracts.get(name)
-        read = partial(self._read, name, content, deadline=deadline, displayed=False)
-        ahead = expected and asyncio.create_task(read(contract=expected))
+        model = await self.model(name)
         try:
-            model = await self.model(name)
-            contract = model.card.preprocess.to_message()
-            if ahead and contract == expected:
-                return await self._infer(model, await ahead, deadline)
-        finally:
-            if ahead:
-                await _drop(ahead)
-        self._contracts[name] = contract
-        return await self._infer(model, await read(contract=contract), deadline)
+            return await self._classify(model, content, deadline, displayed)
+        except (ModelChanged, ModelNotReady):
+            # It was loaded again, or unloaded, since the catalogue's last reading. Nothing was said
+            # of it yet, so it begins anew, once: with what is served now.
+            return await self._classify(await self.model(name), content, deadline, displayed)
 
     def check_content(self, content: bytes) -> None:
         """Refuse what need not be read to be refused."""
@@ -112,10 +116,10 @@ class Classification:
 
         Raises:
             InvalidArgument: it names none.
-            UnknownModel, ModelNotReady, BackendUnavailable: it cannot answer.
+            UnknownModel, ModelNotReady, ModelBroken, BackendUnavailable: it cannot answer.
         """
         try:
-            return await self._models.get(name)
+            return await self._catalogue.get(name)
         except UnknownModel as error:
             if name:
                 raise
@@ -123,48 +127,31 @@ class Classification:
                 "the model is missing", field="model", remedy=error.remedy
             ) from error
 
-    async def run(self, model: ServedModel, content: bytes, deadline: Deadline) -> Classified:
-        """Classify a checked file with a model that was found, and keep what it looks like.
-
-        Raises as `classify` does.
-        """
-        contract = model.card.preprocess.to_message()
-        name = model.card.name
-        read = await self._read(name, content, contract=contract, deadline=deadline, displayed=True)
-        return await self._infer(model, read, deadline)
-
-    async def _infer(
-        self, model: ServedModel, read: preprocess_pb2.PreprocessResponse, deadline: Deadline
+    async def _classify(
+        self, model: ServedModel, content: bytes, deadline: Deadline, displayed: bool
     ) -> Classified:
         name = model.card.name
+        read = await self._read(model, content, deadline, displayed)
         tensors = np.stack([_tensor(window, model) for window in read.windows])
         begin = perf_counter()
         inner = Deadline.after(deadline.timeout(RESERVE_S))
-        served, precision = await self._models.infer(model, tensors, inner)
+        answer = await self._inference.infer(model, tensors, inner)
         metrics.STEP_SECONDS.labels(name, "infer").observe(perf_counter() - begin)
         metrics.PREDICTIONS.labels(name).inc()
         metrics.WINDOWS.labels(name).inc(len(tensors))
-        if not np.isfinite(served).all():
-            message = f"{name} answered with what is no number"
-            raise ModelNotReady(message, field="model", remedy="mend the model", model=name)
         return Classified(
             model=model,
             windows=read.windows,
             facts=read.facts,
-            logits=label_logits(model.card, served),
-            scores=probabilities(model.card, served),
-            precision=precision,
+            logits=label_logits(model.card, answer.logits),
+            scores=probabilities(model.card, answer.logits),
+            precision=answer.precision,
         )
 
     async def _read(
-        self,
-        name: str,
-        content: bytes,
-        *,
-        contract: contract_pb2.PreprocessContract,
-        deadline: Deadline,
-        displayed: bool,
+        self, model: ServedModel, content: bytes, deadline: Deadline, displayed: bool
     ) -> preprocess_pb2.PreprocessResponse:
+        name, contract = model.card.name, model.card.preprocess.to_message()
         begin = perf_counter()
         try:
             read = await self._preprocess.preprocess(
@@ -173,22 +160,15 @@ class Classification:
         except InvalidArgument as error:
             if error.field.startswith("contract"):
                 # The card's fault, not the caller's.
-                raise ModelNotReady(
+                raise ModelBroken(
                     f"the card of {name} asks for what cannot be made: {error.message}",
                     field="model",
-                    remedy="mend its preprocess contract and load it again",
+                    remedy="fix its preprocess contract and load it again",
+                    model=name,
                 ) from error
             raise
         metrics.STEP_SECONDS.labels(name, "preprocess").observe(perf_counter() - begin)
         return read
-
-
-async def _drop(task: asyncio.Task[Any]) -> None:
-    """Stop a task that may have ended; what it raised, if anything, is of no interest."""
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()
 
 
 def _tensor(window: media_pb2.Window, model: ServedModel) -> FloatArray:

@@ -1,102 +1,124 @@
-"""Classifies a file, then has the answer explained: checks first, the cheapest at the front."""
+"""Classifies a file, then has the answer explained and passes on what comes of it."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from typing import Final
 
 from gateway import metrics
-from gateway.classification import Classification, Classified
-from gateway.methods import check_methods, with_defaults
+from gateway.classification import Classified, Classifier
 from gateway.peers import ExplainPeer
-from gateway.predictions import encode_explained
-from pellucid.api.explain.v1 import explain_pb2, methods_pb2
+from gateway.predictions import encode_explained_input
+from pellucid.api.explain.v1 import explain_pb2, explanation_pb2, methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
-from pellucid.errors import InvalidArgument, MethodUnavailable
+from pellucid.errors import InvalidArgument, ModelChanged
+from pellucid.parameters import MAX_METHODS
 from pellucid.scores import check_targets, resolve_targets
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import ServedModel
+from pellucid.serving.triton import MarkStale
+
+_PASSED_ON: Final = ("targets", "progress", "partial", "explanation", "failure", "comparison")
+"""Events of the explain service that the gateway's stream has too, under the same name."""
+_MAPS: Final = ("partial", "explanation")
 
 
-class Explanation:
-    """Explanations of what the gateway classifies."""
+class Explainer:
+    """Explains what the gateway classifies.
 
-    def __init__(self, classification: Classification, explain: ExplainPeer) -> None:
-        """Classify with `classification`, have it explained by `explain`."""
-        self._classification = classification
+    The prediction rests on one call of the classifier. The maps, and the scores of input and
+    baseline that come with them, rest on calls of the graph that expands masks, which the explain
+    service makes: the same weights in another graph, and in bfloat16 its last digits differ. A map
+    must add up with scores of its own graph.
+    """
+
+    def __init__(self, classifier: Classifier, explain: ExplainPeer, mark_stale: MarkStale) -> None:
+        """Classify with `classifier`, have it explained by `explain`."""
+        self._classifier = classifier
         self._explain = explain
+        self._mark_stale = mark_stale
 
     async def plan(
-        self,
-        name: str,
-        methods: Sequence[methods_pb2.Method],
-        options: methods_pb2.ExplainOptions,
-        deadline: Deadline,
-    ) -> list[explain_pb2.MethodPlan]:
+        self, request: gateway_pb2.PlanExplainRequest, deadline: Deadline
+    ) -> Sequence[explain_pb2.MethodPlan]:
         """Check an explanation as a whole and count what each of its methods would cost.
 
         Raises:
             InvalidArgument, UnknownLabel: a method, a parameter or an option is at fault.
-            UnknownModel, ModelNotReady, MethodUnavailable: the model cannot do it.
+            UnknownModel, ModelNotReady, ModelBroken, MethodUnavailable: the model cannot do it.
             BackendUnavailable, DeadlineTooShort: it cannot be done now.
         """
-        _, plan = await self._checked(name, methods, options, deadline)
-        return [cost for _, cost in plan]
+        await self._check(request)
+        inner = explain_pb2.PlanRequest(
+            model=request.model, methods=request.methods, options=request.options
+        )
+        return (await self._explain.plan(inner, deadline)).methods
 
     async def explain(
         self, request: gateway_pb2.ExplainRequest, deadline: Deadline
     ) -> AsyncGenerator[gateway_pb2.ExplainResponse, None]:
-        """Classify and explain one file; raises as `plan` and `Classification.classify` do."""
-        self._classification.check_content(request.content)
-        model, plan = await self._checked(request.model, request.methods, request.options, deadline)
-        classified = await self._classification.run(model, request.content, deadline)
+        """Classify and explain one file.
+
+        The prediction comes once the explain service has accepted the whole request. Raises as
+        `plan` and `Classifier.classify` do; an error of the explain service keeps its field.
+        """
+        self._classifier.check_content(request.content)
+        await self._check(request)
+        classified = await self._classifier.classify(
+            request.model, request.content, deadline, displayed=True
+        )
         targets = resolve_targets(
-            model.card, request.options.targets, classified.overall_scores, "options.targets"
+            classified.model.card,
+            request.options.targets,
+            classified.overall_scores,
+            "options.targets",
         )
         window = _window(request, classified, targets[0])
-        space = request.options.score_space
-        explained = encode_explained(classified, window, targets, space)
-        yield gateway_pb2.ExplainResponse(prediction=explained)
         inner = explain_pb2.ExplainRequest(
-            model=model.card.name,
+            model=request.model,
             input=classified.windows[window].tensor,
-            methods=[method for method, _ in plan],
+            methods=request.methods,
             options=_with_targets(request.options, targets),
         )
-        digest = classified.windows[window].digest
         async with aclosing(self._explain.explain(inner, deadline)) as events:
+            accepted = _accepted(await anext(events), classified.windows[window].digest)
+            explained = encode_explained_input(classified, window, accepted.queue_position)
+            yield gateway_pb2.ExplainResponse(prediction=explained)
             async for event in events:
-                if event.WhichOneof("event") == "targets":
-                    _check_digest(event.targets.input_digest, digest)
-                elif response := _relayed(event, model):
+                if response := self._passed_on(event, classified):
                     yield response
 
-    async def _checked(
-        self,
-        name: str,
-        methods: Sequence[methods_pb2.Method],
-        options: methods_pb2.ExplainOptions,
-        deadline: Deadline,
-    ) -> tuple[ServedModel, list[tuple[methods_pb2.Method, explain_pb2.MethodPlan]]]:
-        """The model, and each method with its cost: all that can be refused is refused here."""
-        check_methods(methods)
-        model = await self._classification.model(name)
-        check_targets(model.card, options.targets, "options.targets")
-        wanted = list(methods) or await self._available(name, deadline)
-        request = explain_pb2.PlanRequest(model=name, methods=wanted, options=options)
-        answer = await self._explain.plan(request, deadline)
-        return model, list(zip(wanted, answer.methods, strict=True))
+    async def _check(
+        self, request: gateway_pb2.PlanExplainRequest | gateway_pb2.ExplainRequest
+    ) -> None:
+        """Refuse what can be refused for nothing; the explain service checks all the rest."""
+        if len(request.methods) > MAX_METHODS:
+            raise InvalidArgument(
+                f"{len(request.methods)} methods were asked for",
+                field="methods",
+                remedy=f"ask for at most {MAX_METHODS}",
+            )
+        model = await self._classifier.model(request.model)
+        check_targets(model.card, request.options.targets, "options.targets")
 
-    async def _available(self, name: str, deadline: Deadline) -> list[methods_pb2.Method]:
-        answers = await self._explain.methods(name, deadline)
-        methods = [method for answer in answers for method in answer.methods]
-        if available := [with_defaults(each.method) for each in methods if each.available]:
-            return available
-        reasons = sorted({each.unavailable_reason for each in methods})
-        raise MethodUnavailable(
-            f"{name} cannot be explained: {'; '.join(reasons) or 'no method knows it'}",
-            field="model",
-            remedy="choose another model",
-            model=name,
-        )
+    def _passed_on(
+        self, event: explain_pb2.ExplainResponse, classified: Classified
+    ) -> gateway_pb2.ExplainResponse | None:
+        """An event of the explain service as the gateway words it; None for one unknown to it."""
+        kind = event.WhichOneof("event")
+        if kind not in _PASSED_ON:
+            return None
+        name = classified.model.card.name
+        if kind in _MAPS and not _is_of(getattr(event, kind).receipt, classified):
+            self._mark_stale(name)
+            raise ModelChanged(
+                f"{name} changed meanwhile: another version is explained than was classified",
+                field="model",
+                remedy="send the request again",
+                retry_after_s=0.5,
+                model=name,
+            )
+        if kind == "explanation":
+            metrics.EXPLANATIONS.labels(name, event.explanation.method).inc()
+        return gateway_pb2.ExplainResponse(**{kind: getattr(event, kind)})
 
 
 def _window(request: gateway_pb2.ExplainRequest, classified: Classified, target: int) -> int:
@@ -129,24 +151,17 @@ def _with_targets(
     return resolved
 
 
-def _check_digest(explained: str, predicted: str) -> None:
-    if explained != predicted:
-        raise RuntimeError(f"tensor {explained} is explained, {predicted} was classified")
+def _accepted(event: explain_pb2.ExplainResponse, digest: str) -> explain_pb2.Accepted:
+    """The first event, if it is of the tensor that was classified."""
+    if event.WhichOneof("event") != "accepted":
+        raise RuntimeError("the explain service began without accepting the request")
+    if event.accepted.input_digest != digest:
+        explained = event.accepted.input_digest
+        raise RuntimeError(f"tensor {explained} is explained, {digest} was classified")
+    return event.accepted
 
 
-def _relayed(
-    event: explain_pb2.ExplainResponse, model: ServedModel
-) -> gateway_pb2.ExplainResponse | None:
-    """An event of the explain service as the gateway words it; None for one it does not know."""
-    match event.WhichOneof("event"):
-        case "progress":
-            return gateway_pb2.ExplainResponse(progress=event.progress)
-        case "partial":
-            return gateway_pb2.ExplainResponse(partial=event.partial)
-        case "explanation":
-            metrics.EXPLANATIONS.labels(model.card.name, event.explanation.method).inc()
-            return gateway_pb2.ExplainResponse(explanation=event.explanation)
-        case "comparison":
-            return gateway_pb2.ExplainResponse(comparison=event.comparison)
-        case _:
-            return None
+def _is_of(receipt: explanation_pb2.Receipt, classified: Classified) -> bool:
+    """Whether a map is of the model that made the prediction."""
+    model = classified.model
+    return (receipt.model_version, receipt.weights_digest) == (model.version, model.weights_digest)

@@ -1,5 +1,6 @@
 """The services behind the gateway, each as a few typed calls that raise only the error family."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -9,7 +10,7 @@ import grpc
 from pellucid.api.common.v1 import contract_pb2
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
 from pellucid.api.preprocess.v1 import preprocess_pb2, preprocess_pb2_grpc
-from pellucid.errors import BackendUnavailable
+from pellucid.errors import BackendUnavailable, DeadlineTooShort
 from pellucid.serving import request_id
 from pellucid.serving.deadline import Deadline
 from pellucid.status import from_rpc_error
@@ -18,20 +19,62 @@ RESERVE_S: Final = 0.02
 """Kept back from the caller's time at every call, to pass the answer on."""
 
 
-class PreprocessPeer:
+class _Peer:
+    """A service, and how long it may take to answer."""
+
+    def __init__(self, name: str, timeout_s: float) -> None:
+        self._name = name
+        self._timeout_s = timeout_s
+
+    async def _unary(self, method: Any, request: Any, deadline: Deadline) -> Any:
+        left = deadline.timeout(RESERVE_S)
+        timeout = min(left, self._timeout_s)
+        try:
+            with self._translated():
+                return await method(request, timeout=timeout, metadata=request_id.outgoing())
+        except DeadlineTooShort as error:
+            if timeout == left:
+                raise
+            raise self._unavailable("does not answer in time") from error
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise failures of this service as errors of the family."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise self._unavailable("does not answer in time") from error
+        except grpc.aio.AioRpcError as error:
+            known = from_rpc_error(error, self._name)
+            if known is None and error.code() is grpc.StatusCode.CANCELLED:
+                # Not by us, that would be a CancelledError: it stopped while it answered.
+                known = self._unavailable("stopped")
+            if known is None:
+                raise
+            raise known from error
+
+    def _unavailable(self, what: str) -> BackendUnavailable:
+        return BackendUnavailable(
+            f"the {self._name} {what}",
+            remedy="try again shortly",
+            retry_after_s=1.0,
+            peer=self._name,
+        )
+
+
+class PreprocessPeer(_Peer):
     """The preprocess service."""
 
-    name: Final = "preprocess service"
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, timeout_s: float) -> None:
         """Talk to it over `channel`, which stays the caller's to close."""
+        super().__init__("preprocess service", timeout_s)
         # The generated stubs have no types for grpc.aio.
         self._stub: Any = preprocess_pb2_grpc.PreprocessServiceStub(channel)
 
     async def limits(self, deadline: Deadline) -> preprocess_pb2.GetLimitsResponse:
         """What it reads."""
-        answer: preprocess_pb2.GetLimitsResponse = await _unary(
-            self.name, self._stub.GetLimits, preprocess_pb2.GetLimitsRequest(), deadline
+        answer: preprocess_pb2.GetLimitsResponse = await self._unary(
+            self._stub.GetLimits, preprocess_pb2.GetLimitsRequest(), deadline
         )
         return answer
 
@@ -47,67 +90,49 @@ class PreprocessPeer:
         request = preprocess_pb2.PreprocessRequest(
             content=content, contract=contract, without_display=not displayed
         )
-        answer: preprocess_pb2.PreprocessResponse = await _unary(
-            self.name, self._stub.Preprocess, request, deadline
+        answer: preprocess_pb2.PreprocessResponse = await self._unary(
+            self._stub.Preprocess, request, deadline
         )
         return answer
 
 
-class ExplainPeer:
+class ExplainPeer(_Peer):
     """The explain service."""
 
-    name: Final = "explain service"
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, timeout_s: float) -> None:
         """Talk to it over `channel`, which stays the caller's to close."""
+        super().__init__("explain service", timeout_s)
         self._stub: Any = explain_pb2_grpc.ExplainServiceStub(channel)
 
-    async def methods(self, model: str, deadline: Deadline) -> list[explain_pb2.ModelMethods]:
-        """Methods of one model, or of all where `model` is empty."""
-        request = explain_pb2.ListMethodsRequest(model=model)
-        answer = await _unary(self.name, self._stub.ListMethods, request, deadline)
+    async def methods(self, deadline: Deadline) -> list[explain_pb2.ModelMethods]:
+        """Methods of all models."""
+        request = explain_pb2.ListMethodsRequest()
+        answer = await self._unary(self._stub.ListMethods, request, deadline)
         return list(answer.models)
 
     async def plan(
         self, request: explain_pb2.PlanRequest, deadline: Deadline
     ) -> explain_pb2.PlanResponse:
         """Check an explanation and count what it would cost."""
-        answer: explain_pb2.PlanResponse = await _unary(
-            self.name, self._stub.Plan, request, deadline
-        )
+        answer: explain_pb2.PlanResponse = await self._unary(self._stub.Plan, request, deadline)
         return answer
 
     async def explain(
         self, request: explain_pb2.ExplainRequest, deadline: Deadline
     ) -> AsyncGenerator[explain_pb2.ExplainResponse, None]:
-        """Events of an explanation; closing the iterator cancels it over there."""
+        """Events of an explanation; closing the iterator cancels it over there.
+
+        Only the first event has a time-out of its own: what follows may wait in a queue.
+        """
         timeout = deadline.timeout(RESERVE_S)
         call = self._stub.Explain(request, timeout=timeout, metadata=request_id.outgoing())
         try:
-            with _translated(self.name):
-                async for event in call:
+            with self._translated():
+                events = aiter(call)
+                async with asyncio.timeout(self._timeout_s):
+                    first = await anext(events)
+                yield first
+                async for event in events:
                     yield event
         finally:
             call.cancel()
-
-
-async def _unary(peer: str, method: Any, request: Any, deadline: Deadline) -> Any:
-    timeout = deadline.timeout(RESERVE_S)
-    with _translated(peer):
-        return await method(request, timeout=timeout, metadata=request_id.outgoing())
-
-
-@contextmanager
-def _translated(peer: str) -> Iterator[None]:
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        known = from_rpc_error(error, peer)
-        if known is None and error.code() is grpc.StatusCode.CANCELLED:
-            # Not by us, that would be a CancelledError: it stopped while it answered.
-            known = BackendUnavailable(
-                f"the {peer} stopped", remedy="try again shortly", retry_after_s=1.0, peer=peer
-            )
-        if known is None:
-            raise
-        raise known from error

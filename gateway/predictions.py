@@ -1,10 +1,7 @@
 """Predictions as the contract words them."""
 
-from collections.abc import Sequence
-
 from gateway.classification import Classified
 from pellucid.api.common.v1 import media_pb2
-from pellucid.api.explain.v1 import explanation_pb2, methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.cards import Card
 from pellucid.serving import request_id
@@ -35,32 +32,18 @@ def encode_prediction(classified: Classified) -> gateway_pb2.Prediction:
     )
 
 
-def encode_explained(
-    classified: Classified,
-    window: int,
-    targets: Sequence[int],
-    space: methods_pb2.ScoreSpace.ValueType,
+def encode_explained_input(
+    classified: Classified, window: int, queue_position: int
 ) -> gateway_pb2.ExplainedInput:
-    """The prediction, and which window and labels are explained on which scale."""
+    """The prediction, and which window is explained."""
     shown = media_pb2.Window()
     shown.CopyFrom(classified.windows[window])
     shown.ClearField("tensor")
-    probability = space == methods_pb2.SCORE_SPACE_PROBABILITY
-    values = (classified.scores if probability else classified.logits)[window]
-    resolved = [
-        explanation_pb2.ResolvedTarget(
-            label=classified.model.card.labels[index],
-            index=index,
-            score=float(values[index]),
-            score_space=space or methods_pb2.SCORE_SPACE_LOGIT,
-        )
-        for index in targets
-    ]
     return gateway_pb2.ExplainedInput(
         prediction=encode_prediction(classified),
         window_index=window,
         window=shown,
-        targets=resolved,
+        queue_position=queue_position,
     )
 
 

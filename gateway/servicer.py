@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 
 from gateway.capabilities import Capabilities
-from gateway.classification import Classification
-from gateway.explanation import Explanation
+from gateway.classification import Classifier
+from gateway.explanation import Explainer
 from gateway.predictions import encode_prediction
 from gateway.settings import GatewaySettings
 from pellucid.api.explain.v1 import explain_pb2
@@ -24,14 +24,14 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     def __init__(
         self,
         capabilities: Capabilities,
-        classification: Classification,
-        explanation: Explanation,
+        classifier: Classifier,
+        explainer: Explainer,
         settings: GatewaySettings,
     ) -> None:
         """Answer with these use cases."""
         self._capabilities = capabilities
-        self._classification = classification
-        self._explanation = explanation
+        self._classifier = classifier
+        self._explainer = explainer
         self._settings = settings
 
     async def GetCapabilities(  # noqa: N802 - the name in the contract
@@ -44,7 +44,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.ClassifyRequest, context: Context
     ) -> gateway_pb2.ClassifyResponse:
         """Classify one file."""
-        classified = await self._classification.classify(
+        classified = await self._classifier.classify(
             request.model, request.content, self._deadline(context)
         )
         return gateway_pb2.ClassifyResponse(prediction=encode_prediction(classified))
@@ -53,16 +53,13 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.PlanExplainRequest, context: Context
     ) -> gateway_pb2.PlanExplainResponse:
         """Count what an explanation would cost."""
-        plans = await self._explanation.plan(
-            request.model, request.methods, request.options, self._deadline(context)
-        )
-        return _sums(plans)
+        return _sums(await self._explainer.plan(request, self._deadline(context)))
 
     async def Explain(  # noqa: N802 - the name in the contract
         self, request: gateway_pb2.ExplainRequest, context: Context
     ) -> AsyncIterator[gateway_pb2.ExplainResponse]:
         """Classify one file and explain the answer."""
-        explaining = self._explanation.explain(request, self._deadline(context))
+        explaining = self._explainer.explain(request, self._deadline(context))
         async with aclosing(explaining) as responses:
             async for response in responses:
                 yield response

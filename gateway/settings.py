@@ -3,10 +3,10 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from pellucid.serving.settings import ServiceSettings
+from pellucid.serving.settings import TritonSettings
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(TritonSettings):
     """Settings of the gateway."""
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="GATEWAY_")
@@ -14,8 +14,6 @@ class GatewaySettings(ServiceSettings):
     max_concurrent_rpcs: int = Field(default=32, ge=1)
     """Calls at once; each may bring a message of `max_message_bytes`, and is read before it is
     judged."""
-    triton_url: str = "127.0.0.1:8001"
-    """Triton's gRPC address, `host:port`."""
     preprocess_url: str = "127.0.0.1:50052"
     """Address of the preprocess service, `host:port`."""
     explain_url: str = "127.0.0.1:50053"
@@ -23,9 +21,14 @@ class GatewaySettings(ServiceSettings):
     max_content_bytes: int = Field(default=32 << 20, ge=1 << 10)
     """Largest file; the preprocess service may read less. Well below `max_message_bytes`, so that a
     file that is too large is answered with an error that names the limit."""
-    health_interval_s: float = Field(default=1.0, gt=0)
-    """Between two looks at the health of the services behind this one."""
-    health_timeout_s: float = Field(default=3.0, gt=0)
-    """After which a service that does not answer such a look counts as failing."""
+    preprocess_timeout_s: float = Field(default=60.0, gt=0)
+    """Longest wait for the preprocess service, whatever the caller's deadline."""
+    explain_timeout_s: float = Field(default=30.0, gt=0)
+    """Longest wait for the explain service to accept or to plan an explanation, whatever the
+    caller's deadline."""
     methods_timeout_s: float = Field(default=5.0, gt=0)
     """What the capabilities wait for the explain service before they do without it."""
+    health_interval_s: float = Field(default=1.0, gt=0)
+    """Between two checks of the services behind this one."""
+    health_timeout_s: float = Field(default=3.0, gt=0)
+    """After which a service that does not answer such a check counts as failing."""

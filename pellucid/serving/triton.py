@@ -12,7 +12,6 @@ from typing import Any, Final, Self, TypeAlias
 import grpc
 import numpy as np
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
-from tritonclient.utils import InferenceServerException
 
 from pellucid.errors import (
     BackendUnavailable,
@@ -147,7 +146,7 @@ def check_answer(
 
 
 def translate(
-    error: grpc.aio.AioRpcError | InferenceServerException,
+    error: Any,
     model: ServedModel,
     deadline: Deadline,
     mark_stale: MarkStale,
@@ -155,7 +154,7 @@ def translate(
     """What a failed inference means to the caller.
 
     Args:
-        error: of gRPC or of Triton's own client.
+        error: a `grpc.RpcError` of either kind.
         model: that was asked for.
         deadline: the caller's; a call that ends before it had a time-out of its own.
         mark_stale: told of a model that changed.
@@ -163,9 +162,9 @@ def translate(
     Raises:
         Exception: `error` itself, where the request was wrong: that is a bug of ours.
     """
-    code, message = _facts(error)
+    code, message = error.code(), error.details() or ""
     name = model.card.name
-    if code == "DEADLINE_EXCEEDED":
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         if deadline.is_over:
             return DeadlineTooShort("Triton did not answer in time", remedy="allow more time")
         return unanswered("Triton does not answer in time")
@@ -181,7 +180,7 @@ def translate(
             retry_after_s=1.0,
             model=name,
         )
-    if code in ("UNAVAILABLE", "CANCELLED"):
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         return unanswered()
     # A model that was loaded again with another input refuses what the old one took.
     mark_stale(name)
@@ -191,13 +190,6 @@ def translate(
 def unanswered(message: str = "Triton does not answer") -> BackendUnavailable:
     """Triton is not there, or too busy."""
     return BackendUnavailable(message, remedy="try again shortly", retry_after_s=1.0, peer="Triton")
-
-
-def _facts(error: grpc.aio.AioRpcError | InferenceServerException) -> tuple[str, str]:
-    """Name of the status code, and the message."""
-    if isinstance(error, InferenceServerException):
-        return str(error.status() or "").removeprefix("StatusCode."), str(error.message() or "")
-    return error.code().name, error.details() or ""
 
 
 def _logits(

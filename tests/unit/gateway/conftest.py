@@ -1,4 +1,4 @@
-"""A gateway on a free port, with scripted services behind it."""
+"""A gateway on a free port, with scripted services and a scripted Triton behind it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,16 +9,25 @@ import grpc
 import pytest
 
 from gateway.__main__ import build
-from gateway.peers import ExplainPeer, PreprocessPeer
 from gateway.settings import GatewaySettings
 from pellucid.api.explain.v1 import explain_pb2_grpc
 from pellucid.api.gateway.v1 import gateway_pb2_grpc
 from pellucid.api.preprocess.v1 import preprocess_pb2_grpc
+from pellucid.cards import Card
+from pellucid.serving.catalogue import ModelCatalogue
 from pellucid.serving.channels import open_channel
 from pellucid.serving.interceptor import CallInterceptor
-from tests.unit.gateway.backstage import Explain, Models, Preprocess, served
+from pellucid.serving.triton import TritonInference
+from tests.scripted_triton import Graph, ScriptedTriton
+from tests.unit.gateway.fakes import Explain, Preprocess, card
 
-SETTINGS = GatewaySettings(max_content_bytes=1_024)
+SETTINGS = GatewaySettings(
+    max_content_bytes=1_024,
+    preprocess_timeout_s=2,
+    explain_timeout_s=2,
+    # The catalogue reads only for those who wait: what is counted is what requests cause.
+    catalogue_interval_s=60,
+)
 
 
 @dataclass
@@ -26,11 +35,17 @@ class Stage:
     """A gateway's stub and everything behind it."""
 
     stub: Any
-    models: Models
+    triton: ScriptedTriton
+    catalogue: ModelCatalogue
     preprocess: Preprocess
     explain: Explain
     preprocess_server: grpc.aio.Server
     explain_server: grpc.aio.Server
+
+    def load(self, card: Card, version: str = "1") -> Graph:
+        """Have Triton load a model, and the catalogue know that something happened to it."""
+        self.catalogue.mark_stale(card.name)
+        return self.triton.load(card, version)
 
 
 @asynccontextmanager
@@ -49,18 +64,24 @@ async def serve(
 
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
-    models, preprocess, explain = Models(served()), Preprocess(), Explain()
+    preprocess, explain = Preprocess(), Explain()
     async with AsyncExitStack() as stack:
+        triton = await stack.enter_async_context(ScriptedTriton())
+        triton.load(card())
+        catalogue = await stack.enter_async_context(ModelCatalogue(triton.url, SETTINGS))
+        inference = await stack.enter_async_context(
+            TritonInference(triton.url, SETTINGS, catalogue.mark_stale)
+        )
         preprocess_server, to_preprocess = await stack.enter_async_context(
             serve(preprocess_pb2_grpc.add_PreprocessServiceServicer_to_server, preprocess)
         )
         explain_server, to_explain = await stack.enter_async_context(
             serve(explain_pb2_grpc.add_ExplainServiceServicer_to_server, explain)
         )
-        duck: Any = models
-        servicer = build(duck, PreprocessPeer(to_preprocess), ExplainPeer(to_explain), SETTINGS)
+        servicer = build(catalogue, inference, to_preprocess, to_explain, SETTINGS)
         _, channel = await stack.enter_async_context(
             serve(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, servicer)
         )
         stub = gateway_pb2_grpc.GatewayServiceStub(channel)
-        yield Stage(stub, models, preprocess, explain, preprocess_server, explain_server)
+        await catalogue.list()
+        yield Stage(stub, triton, catalogue, preprocess, explain, preprocess_server, explain_server)

@@ -5,13 +5,14 @@ from typing import Any
 import grpc
 import pytest
 
-from gateway.methods import METHOD_NAMES
+from pellucid.api.explain.v1 import methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.api.gateway.v1.gateway_pb2 import GetCapabilitiesRequest
 from pellucid.errors import BackendUnavailable
 from tests.models import SOUND
-from tests.unit.gateway.backstage import served
+from tests.scripted_triton import Graph
 from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.fakes import card
 from tests.unit.gateway.refusals import refusal
 
 
@@ -20,7 +21,7 @@ async def ask(stage: Stage, media_type: str = "") -> Any:
 
 
 async def test_a_model_is_described_from_its_card(stage: Stage) -> None:
-    stage.models.models["shade"] = served(thresholds={"bright": 0.25})
+    stage.load(card(thresholds={"bright": 0.25}))
     (model,) = (await ask(stage)).models
     assert (model.name, model.version, model.weights_digest) == ("shade", "1", "abc")
     assert model.state == gateway_pb2.MODEL_STATE_READY
@@ -29,8 +30,34 @@ async def test_a_model_is_described_from_its_card(stage: Stage) -> None:
     assert model.activation == "softmax"
     assert model.contract.image.width == 3
     assert list(model.media_types) == ["image/png"]
-    assert [method.method for method in model.methods] == ["lime", "grad_cam"]
+    assert model.precision == "float32"
+
+
+async def test_what_the_explain_service_knows_of_a_model_comes_with_it(stage: Stage) -> None:
+    (model,) = (await ask(stage)).models
+    assert [(method.method, method.title, method.paper) for method in model.methods] == [
+        ("lime", "LIME", "P"),
+        ("grad_cam", "", ""),
+    ]
+    assert list(model.baselines) == [methods_pb2.BASELINE_MEAN, methods_pb2.BASELINE_BLACK]
+    assert [each.segmentation for each in model.segmentations] == ["slic"]
     assert model.parity.passed
+
+
+async def test_a_model_that_is_not_ready_says_why(stage: Stage) -> None:
+    stage.triton.graphs |= {
+        "broken": {"1": Graph({}, state="UNAVAILABLE", reason="no model.onnx")},
+        "coming": {"1": Graph({}, state="LOADING")},
+        "unloaded": {"1": Graph({}, state="UNAVAILABLE", reason="unloaded")},
+    }
+    stage.catalogue.mark_stale("broken")
+    models = {model.name: model for model in (await ask(stage)).models}
+    assert set(models) == {"broken", "coming", "shade"}
+    assert models["broken"].state == gateway_pb2.MODEL_STATE_FAILED
+    assert models["broken"].state_reason == "no model.onnx"
+    assert models["coming"].state == gateway_pb2.MODEL_STATE_LOADING
+    assert not models["coming"].methods
+    assert [model.name for model in (await ask(stage, "image/png")).models] == ["shade"]
 
 
 async def test_limits_are_the_smaller_of_both_services(stage: Stage) -> None:
@@ -51,8 +78,7 @@ async def test_limits_are_the_smaller_of_both_services(stage: Stage) -> None:
 async def test_models_are_told_by_what_they_accept(
     stage: Stage, media_type: str, names: list[str]
 ) -> None:
-    voice = served("voice", modality="speech", preprocess=SOUND)
-    stage.models.models["voice"] = voice
+    stage.load(card("voice", modality="speech", preprocess=SOUND))
     assert [model.name for model in (await ask(stage, media_type)).models] == names
 
 
@@ -61,7 +87,14 @@ async def test_without_the_explain_service_models_are_listed_and_methods_say_why
 ) -> None:
     await stage.explain_server.stop(None)
     (model,) = (await ask(stage)).models
-    assert [method.method for method in model.methods] == list(METHOD_NAMES)
+    assert [method.method for method in model.methods] == [
+        "lime",
+        "kernel_shap",
+        "partition_shap",
+        "occlusion",
+        "grad_cam",
+        "integrated_gradients",
+    ]
     assert not any(method.available for method in model.methods)
     assert {method.unavailable_reason for method in model.methods} == {
         "the explain service does not answer"

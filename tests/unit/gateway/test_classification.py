@@ -12,12 +12,14 @@ from pellucid.errors import (
     DeadlineTooShort,
     InvalidArgument,
     MediaLimitExceeded,
+    ModelBroken,
+    ModelChanged,
     ModelNotReady,
     UnknownModel,
     UnreadableMedia,
 )
-from tests.unit.gateway.backstage import LABELS, card, served
 from tests.unit.gateway.conftest import Stage
+from tests.unit.gateway.fakes import LABELS, card
 from tests.unit.gateway.refusals import refusal
 
 
@@ -48,12 +50,11 @@ async def test_the_overall_score_is_the_mean_of_the_windows(stage: Stage) -> Non
         scores = [window.scores[place].score for window in prediction.windows]
         assert prediction.scores[place].score == pytest.approx(sum(scores) / 3)
     assert prediction.scores[2].logit == pytest.approx(6)
-    assert stage.models.inferred == 1
+    assert stage.triton.calls["ModelInfer"] == 1
 
 
 async def test_only_labels_with_a_threshold_are_above_or_below_it(stage: Stage) -> None:
-    model = served(thresholds={"bright": 0.9, "dark": 0.01})
-    stage.models.models["shade"] = model
+    stage.load(card(thresholds={"bright": 0.9, "dark": 0.01}))
     answer = await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
     said = [
         score.above_threshold if score.HasField("above_threshold") else None
@@ -95,13 +96,22 @@ async def test_what_the_preprocess_service_refuses_is_passed_on(stage: Stage) ->
 async def test_a_contract_that_cannot_be_met_is_the_models_fault(stage: Stage) -> None:
     stage.preprocess.fails = InvalidArgument("too wide", field="contract.image.width", remedy="x")
     error = await refused(stage, model="shade", content=b"file")
-    assert (type(error), error.field) == (ModelNotReady, "model")
+    assert (type(error), error.field) == (ModelBroken, "model")
 
 
-async def test_a_model_that_answers_nonsense_is_not_ready(stage: Stage) -> None:
+async def test_a_model_that_answers_nonsense_is_broken(stage: Stage) -> None:
     stage.preprocess.windows = [(0, float("nan"), 1)]
     error = await refused(stage, model="shade", content=b"file")
-    assert type(error) is ModelNotReady
+    assert type(error) is ModelBroken
+
+
+async def test_a_warm_classification_asks_triton_nothing_but_for_the_inference(
+    stage: Stage,
+) -> None:
+    asked = stage.triton.questions
+    for _ in range(3):
+        await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
+    assert (stage.triton.questions, stage.triton.calls["ModelInfer"]) == (asked, 3)
 
 
 async def test_a_bug_behind_the_gateway_is_internal(stage: Stage) -> None:
@@ -144,31 +154,57 @@ async def test_the_request_id_goes_on(stage: Stage) -> None:
     assert stage.preprocess.metadata["x-request-id"] == "mine"
 
 
-async def test_a_model_that_was_loaded_again_is_read_for_by_its_new_contract(stage: Stage) -> None:
+async def test_a_model_that_was_loaded_again_answers_as_what_it_is_now(stage: Stage) -> None:
     request = ClassifyRequest(model="shade", content=b"file")
     await stage.stub.Classify(request)
     contract = {**card().preprocess.model_dump(), "mean": [0.5]}
-    stage.models.models["shade"] = served(preprocess=contract)
-    for _ in range(2):
-        assert (await stage.stub.Classify(request)).prediction.top_label == "bright"
-        assert stage.preprocess.calls[-1].contract.image.mean == [0.5]
+    stage.triton.load(card(preprocess=contract), "2")  # and nobody tells the catalogue
+    answer = await stage.stub.Classify(request)
+    assert answer.prediction.model_version == "2"
+    assert stage.preprocess.calls[-1].contract.image.mean == [0.5]
 
 
-@pytest.mark.parametrize("fails", [None, UnreadableMedia("damaged", field="content", remedy="")])
-async def test_a_model_that_is_gone_is_unknown_whatever_file_was_read_for_it(
-    stage: Stage, fails: Exception | None
+async def test_other_weights_under_the_same_version_are_noticed_by_their_answer(
+    stage: Stage,
+) -> None:
+    request = ClassifyRequest(model="shade", content=b"file")
+    await stage.stub.Classify(request)
+    changed = card(labels=["low", "middle", "high"])
+    stage.triton.load(changed, digest="new").says["weights_digest"] = "new"
+    assert (await stage.stub.Classify(request)).prediction.top_label == "high"
+
+
+async def test_a_model_that_changes_all_the_time_is_retriable(stage: Stage) -> None:
+    stage.load(card()).answers_as = "another"
+    error = await refused(stage, model="shade", content=b"file")
+    assert type(error) is ModelChanged
+    assert error.retry_after_s
+    assert stage.triton.calls["ModelInfer"] == 2
+
+
+@pytest.mark.parametrize(("remains", "kind"), [(True, ModelNotReady), (False, UnknownModel)])
+async def test_a_model_that_is_gone_says_so_at_the_next_answer(
+    stage: Stage, remains: bool, kind: type
 ) -> None:
     await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
-    del stage.models.models["shade"]
-    stage.preprocess.fails = fails
+    if remains:
+        stage.triton.unload("shade")
+    else:
+        del stage.triton.graphs["shade"]
     error = await refused(stage, model="shade", content=b"file")
-    assert (type(error), error.field) == (UnknownModel, "model")
+    assert (type(error), error.field) == (kind, "model")
+
+
+async def test_a_service_that_takes_longer_than_it_may_is_unavailable(stage: Stage) -> None:
+    stage.preprocess.hangs = True
+    error = await refused(stage, model="shade", content=b"file")
+    assert type(error) is BackendUnavailable
+    assert error.metadata["peer"] == "preprocess service"
 
 
 async def test_pictures_for_people_are_made_for_explanations_alone(stage: Stage) -> None:
-    for _ in range(2):  # the second file is read ahead
-        await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
+    await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
     _ = [
         event async for event in stage.stub.Explain(ExplainRequest(model="shade", content=b"file"))
     ]
-    assert [call.without_display for call in stage.preprocess.calls] == [True, True, False]
+    assert [call.without_display for call in stage.preprocess.calls] == [True, False]

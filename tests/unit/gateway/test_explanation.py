@@ -7,7 +7,6 @@ import grpc
 import pytest
 
 from pellucid.api.explain.v1.methods_pb2 import (
-    SCORE_SPACE_PROBABILITY,
     ExplainOptions,
     GradCam,
     Lime,
@@ -19,6 +18,7 @@ from pellucid.errors import (
     BackendUnavailable,
     InvalidArgument,
     MethodUnavailable,
+    ModelChanged,
     UnknownLabel,
     UnreadableMedia,
 )
@@ -42,17 +42,57 @@ async def refused(stage: Stage, request: ExplainRequest) -> Any:
     return refusal(caught.value)
 
 
+async def broken(stage: Stage) -> tuple[list[str], grpc.aio.AioRpcError]:
+    """The events that came before the stream broke, and how it did."""
+    seen = []
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for event in stage.stub.Explain(ask()):
+            seen.append(event.WhichOneof("event"))
+    return seen, caught.value
+
+
 async def test_the_prediction_comes_first_and_all_else_is_passed_on(stage: Stage) -> None:
-    kinds = [event.WhichOneof("event") for event in await events(stage, ask())]
-    assert kinds == ["prediction", "progress", "partial", "explanation", "comparison"]
+    found = await events(stage, ask())
+    assert [event.WhichOneof("event") for event in found] == [
+        "prediction",
+        "targets",
+        "progress",
+        "partial",
+        "explanation",
+        "failure",
+        "comparison",
+    ]
+    assert found[0].prediction.queue_position == 2
+    (target,) = found[1].targets.targets
+    assert (target.score, target.baseline_score) == (2, 0.5)
+    assert found[5].failure.reason == "BACKEND_UNAVAILABLE"
 
 
-async def test_the_prediction_waits_for_no_explanation(stage: Stage) -> None:
-    stage.explain.hangs = True
+async def test_the_prediction_waits_until_the_request_is_accepted_and_no_longer(
+    stage: Stage,
+) -> None:
+    stage.explain.hangs = "targets"
     call = stage.stub.Explain(ask())
     first = await asyncio.wait_for(call.read(), 5)
     assert first.WhichOneof("event") == "prediction"
     call.cancel()
+
+
+async def test_a_request_that_is_not_accepted_in_time_is_retriable(stage: Stage) -> None:
+    stage.explain.hangs = "accepted"
+    error = await refused(stage, ask())
+    assert type(error) is BackendUnavailable
+    assert error.metadata["peer"] == "explain service"
+    assert error.retry_after_s
+
+
+async def test_a_warm_explanation_asks_triton_for_one_inference_and_plans_nothing(
+    stage: Stage,
+) -> None:
+    asked = stage.triton.questions
+    await events(stage, ask())
+    assert (stage.triton.questions, stage.triton.calls["ModelInfer"]) == (asked, 1)
+    assert stage.explain.planned == []
 
 
 async def test_the_window_is_told_without_its_tensor(stage: Stage) -> None:
@@ -61,16 +101,14 @@ async def test_the_window_is_told_without_its_tensor(stage: Stage) -> None:
     assert not explained.window.HasField("tensor")
 
 
-async def test_all_available_methods_are_the_default(stage: Stage) -> None:
+async def test_no_method_is_passed_on_as_none(stage: Stage) -> None:
     await events(stage, ask())
-    (request,) = stage.explain.asked
-    assert [method.WhichOneof("method") for method in request.methods] == ["lime"]
+    assert list(stage.explain.asked[0].methods) == []
 
 
 async def test_targets_are_resolved_on_the_overall_scores(stage: Stage) -> None:
     stage.preprocess.windows = [(0, 5, 0), (6, 0, 0), (0, 5, 0)]  # overall: grey
-    explained = (await events(stage, ask()))[0].prediction
-    assert [target.label for target in explained.targets] == ["grey"]
+    await events(stage, ask())
     (request,) = stage.explain.asked
     assert [target.index for target in request.options.targets] == [1]
     assert request.options.targets[0].WhichOneof("target") == "index"
@@ -91,28 +129,18 @@ async def test_the_window_that_is_asked_for_is_explained(stage: Stage) -> None:
     assert (await events(stage, ask(window=0)))[0].prediction.window_index == 0
 
 
-async def test_scores_are_told_on_the_scale_that_is_explained(stage: Stage) -> None:
-    logit = (await events(stage, ask()))[0].prediction.targets[0]
-    options = ExplainOptions(score_space=SCORE_SPACE_PROBABILITY)
-    probability = (await events(stage, ask(options=options)))[0].prediction.targets[0]
-    assert (logit.score, probability.score) == pytest.approx((2, 0.6652), abs=1e-4)
-    assert not logit.HasField("baseline_score")
-
-
 @pytest.mark.parametrize(
     ("request_", "kind", "field"),
     [
         (ask(content=b""), UnreadableMedia, "content"),
         (ask(methods=[LIME] * 17), InvalidArgument, "methods"),
-        (ask(methods=[LIME, Method()]), InvalidArgument, "methods[1]"),
-        (ask(methods=[LIME, Method(grad_cam=GradCam()), LIME]), InvalidArgument, "methods[2]"),
         (
             ask(options=ExplainOptions(targets=[Target(label="loud")])),
             UnknownLabel,
             "options.targets[0].label",
         ),
     ],
-    ids=["empty file", "too many", "empty method", "twice", "unknown label"],
+    ids=["empty file", "too many", "unknown label"],
 )
 async def test_what_is_wrong_is_refused_before_anything_is_paid(
     stage: Stage, request_: ExplainRequest, kind: type, field: str
@@ -120,7 +148,8 @@ async def test_what_is_wrong_is_refused_before_anything_is_paid(
     error = await refused(stage, request_)
     assert (type(error), error.field) == (kind, field)
     assert error.remedy
-    assert (stage.explain.planned, stage.preprocess.calls, stage.models.inferred) == ([], [], 0)
+    assert (stage.explain.asked, stage.preprocess.calls) == ([], [])
+    assert stage.triton.calls["ModelInfer"] == 0
 
 
 @pytest.mark.parametrize(
@@ -131,12 +160,15 @@ async def test_what_is_wrong_is_refused_before_anything_is_paid(
     ],
     ids=["parameter", "method"],
 )
-async def test_what_the_explain_service_refuses_is_refused_before_the_file_is_read(
+async def test_what_the_explain_service_refuses_is_refused_in_its_words(
     stage: Stage, error: Any
 ) -> None:
-    stage.explain.fails_plan = error
+    stage.explain.fails = error
     assert vars(await refused(stage, ask(methods=[LIME]))) == vars(error)
-    assert (stage.preprocess.calls, stage.models.inferred) == ([], 0)
+    request = PlanExplainRequest(model="shade", methods=[LIME])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stage.stub.PlanExplain(request)
+    assert vars(refusal(caught.value)) == vars(error)
 
 
 async def test_a_window_that_is_not_there_is_refused(stage: Stage) -> None:
@@ -147,34 +179,41 @@ async def test_a_window_that_is_not_there_is_refused(stage: Stage) -> None:
 
 async def test_maps_of_another_tensor_are_never_passed_on(stage: Stage) -> None:
     stage.explain.lies_about_input = True
-    seen = []
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        async for event in stage.stub.Explain(ask()):
-            seen.append(event.WhichOneof("event"))
-    assert caught.value.code() is grpc.StatusCode.INTERNAL
-    assert seen == ["prediction"]
+    seen, error = await broken(stage)
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert seen == []
 
 
-async def test_a_client_that_goes_stops_the_explanation(stage: Stage) -> None:
-    stage.explain.hangs = True
+async def test_maps_of_another_version_are_never_passed_on(stage: Stage) -> None:
+    stage.explain.version = "2"
+    seen, error = await broken(stage)
+    assert type(refusal(error)) is ModelChanged
+    assert seen == ["prediction", "targets", "progress"]
+
+
+@pytest.mark.parametrize("before", ["accepted", "targets", "comparison"])
+async def test_a_client_that_goes_stops_the_explanation(stage: Stage, before: str) -> None:
+    stage.explain.hangs = before
     call = stage.stub.Explain(ask())
-    await call.read()
     await stage.explain.started.wait()
     call.cancel()
     await asyncio.wait_for(stage.explain.let_go.wait(), 2)
 
 
-async def test_an_explain_service_that_dies_meanwhile_is_named(stage: Stage) -> None:
-    stage.explain.hangs = True
-    call = stage.stub.Explain(ask())
-    await call.read()
+async def test_an_explain_service_that_dies_leaves_what_it_said_and_a_retriable_error(
+    stage: Stage,
+) -> None:
+    stage.explain.hangs = "explanation"
+    reading = asyncio.create_task(broken(stage))
     await stage.explain.started.wait()
+    await asyncio.sleep(0.1)
     await stage.explain_server.stop(None)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call.read()
-    error = refusal(caught.value)
+    seen, failed = await reading
+    assert seen == ["prediction", "targets", "progress", "partial"]
+    error = refusal(failed)
     assert type(error) is BackendUnavailable
     assert error.metadata["peer"] == "explain service"
+    assert error.retry_after_s
 
 
 async def test_time_and_id_go_on_to_the_explain_service(stage: Stage) -> None:
@@ -194,6 +233,6 @@ async def test_a_plan_adds_its_methods_up(stage: Stage) -> None:
 
 async def test_a_plan_with_an_unknown_part_has_no_time(stage: Stage) -> None:
     stage.explain.seconds = None
-    plan = await stage.stub.PlanExplain(PlanExplainRequest(model="shade"))
+    plan = await stage.stub.PlanExplain(PlanExplainRequest(model="shade", methods=[LIME]))
     assert [method.method for method in plan.methods] == ["lime"]
     assert not plan.HasField("seconds")

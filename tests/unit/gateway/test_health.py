@@ -22,7 +22,7 @@ class Watched:
         self.hangs = False
         self.said: asyncio.Queue[str] = asyncio.Queue()
 
-    async def look(self, name: str) -> bool:
+    async def check(self, name: str) -> bool:
         if self.hangs:
             await asyncio.sleep(10)
         return self.healthy[name]
@@ -35,7 +35,7 @@ class Watched:
 async def watched() -> AsyncIterator[Watched]:
     found = Watched()
     watch = HealthWatch(
-        {name: lambda name=name: found.look(name) for name in found.healthy},
+        {name: lambda name=name: found.check(name) for name in found.healthy},
         lambda: found.said.put("ready"),
         lambda: found.said.put("not ready"),
         SETTINGS,
@@ -65,13 +65,13 @@ async def test_it_is_not_ready_while_one_is_gone(watched: Watched, how: str) -> 
     assert await watched.next() == "ready"
 
 
-async def test_a_look_asks_for_the_service_by_name() -> None:
+async def test_a_check_asks_for_the_service_by_name() -> None:
     async with (
         Server(SETTINGS, SERVICE, lambda server: None) as server,
         grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
     ):
-        look = serving(channel, SERVICE.full_name)
-        assert not await look()
+        check = serving(channel, SERVICE.full_name)
+        assert not await check()
         await server.ready()
-        assert await look()
+        assert await check()
         assert not await serving(channel, "unknown")()

@@ -1,13 +1,13 @@
 """Inference: what is asked of Triton, and what its answers and failures mean."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import InferenceServerClient, InferInput
-from tritonclient.utils import InferenceServerException
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from pellucid.cards import Card
 from pellucid.errors import (
@@ -18,6 +18,7 @@ from pellucid.errors import (
     ModelNotReady,
 )
 from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.channels import open_blocking_triton_channel
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.settings import TritonSettings
 from pellucid.serving.triton import TritonInference, translate
@@ -217,17 +218,18 @@ async def test_a_request_that_triton_finds_wrong_is_a_bug_of_ours(
         await ask(inference, served())
 
 
-def test_failures_of_tritons_own_client_mean_the_same(stale: list[str]) -> None:
-    client = InferenceServerClient("127.0.0.1:1")
-    tensor = InferInput("input", [1, 3], "FP32").set_data_from_numpy(np.zeros((1, 3), np.float32))
-    with pytest.raises(InferenceServerException) as caught:
-        client.infer("shade", [tensor])
-    client.close()
-    found = translate(caught.value, served(), Deadline.after(5), stale.append)
-    assert type(found) is BackendUnavailable
-    gone = InferenceServerException(
-        "Request for unknown model: 'shade' version 1 is not at ready state",
-        "StatusCode.UNAVAILABLE",
-    )
-    assert type(translate(gone, served(), Deadline.after(5), stale.append)) is ModelChanged
-    assert stale == ["shade"]
+async def test_calls_that_block_fail_alike(triton: ScriptedTriton, stale: list[str]) -> None:
+    def ask() -> Exception:
+        with open_blocking_triton_channel(triton.url, SETTINGS) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            request = service_pb2.ModelInferRequest(model_name="shade", model_version="1")
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.ModelInfer(request, timeout=5)
+        return translate(caught.value, served(), Deadline.after(5), stale.append)
+
+    assert type(await asyncio.to_thread(ask)) is ModelNotReady
+    triton.load(card(), "2")
+    assert type(await asyncio.to_thread(ask)) is ModelChanged
+    await triton.stop()
+    assert type(await asyncio.to_thread(ask)) is BackendUnavailable
+    assert stale == ["shade", "shade"]

@@ -1,4 +1,4 @@
-"""What stands behind a gateway under test: scripted services, and models without a Triton.
+"""What stands behind a gateway under test, besides a scripted Triton: scripted services.
 
 They are here for what the real ones cannot be made to do on demand: to fail, hang, or lie.
 """
@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from pellucid.api.common.v1 import media_pb2
-from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc, explanation_pb2
+from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc, explanation_pb2, methods_pb2
 from pellucid.api.preprocess.v1 import preprocess_pb2, preprocess_pb2_grpc
 from pellucid.cards import Card
-from pellucid.errors import UnknownModel
-from pellucid.serving.triton import ServedModel
-from pellucid.tensors import FloatArray, digest, encode
+from pellucid.tensors import digest, encode
 
 LABELS = ("dark", "grey", "bright")
 
@@ -45,39 +43,13 @@ def card(name: str = "shade", **more: Any) -> Card:
     )
 
 
-def served(name: str = "shade", **more: Any) -> ServedModel:
-    return ServedModel(card(name, **more), "1", "abc", masked=True)
-
-
-class Models:
-    """Answers with each input's own values."""
-
-    def __init__(self, *models: ServedModel) -> None:
-        self.models = {model.card.name: model for model in models}
-        self.inferred = 0
-
-    async def list(self) -> list[ServedModel]:
-        return list(self.models.values())
-
-    async def get(self, name: str) -> ServedModel:
-        if name not in self.models:
-            names = ", ".join(self.models)
-            raise UnknownModel("no such model", field="model", remedy=f"choose one of: {names}")
-        return self.models[name]
-
-    async def infer(
-        self, model: ServedModel, inputs: FloatArray, deadline: Any
-    ) -> tuple[FloatArray, str]:
-        self.inferred += 1
-        return inputs.reshape(len(inputs), 3), "float32"
-
-
 class Preprocess(preprocess_pb2_grpc.PreprocessServiceServicer):
     """Makes `windows` of any file."""
 
     def __init__(self) -> None:
         self.windows: Sequence[Sequence[float]] = [(0, 1, 2)]
         self.fails: Exception | None = None
+        self.hangs = False
         self.calls: list[preprocess_pb2.PreprocessRequest] = []
         self.seconds_left: float | None = None
         self.metadata: dict[str, Any] = {}
@@ -86,6 +58,8 @@ class Preprocess(preprocess_pb2_grpc.PreprocessServiceServicer):
         self.calls.append(request)
         self.seconds_left = context.time_remaining()
         self.metadata = dict(context.invocation_metadata())
+        if self.hangs:
+            await asyncio.sleep(60)
         if self.fails:
             raise self.fails
         windows = []
@@ -112,9 +86,13 @@ class Explain(explain_pb2_grpc.ExplainServiceServicer):
 
     def __init__(self) -> None:
         self.knows = ["shade"]
-        self.fails_plan: Exception | None = None
+        self.fails: Exception | None = None
+        """What it refuses a plan or an explanation with."""
         self.lies_about_input = False
-        self.hangs = False
+        self.version = "1"
+        """Of the model that it explains."""
+        self.hangs = ""
+        """Event before which it stops for good."""
         self.asked: list[explain_pb2.ExplainRequest] = []
         self.planned: list[explain_pb2.PlanRequest] = []
         self.seconds_left: float | None = None
@@ -125,20 +103,27 @@ class Explain(explain_pb2_grpc.ExplainServiceServicer):
 
     async def ListMethods(self, request: Any, context: Any) -> Any:  # noqa: N802
         methods = [
-            explain_pb2.MethodCapability(method="lime", available=True),
+            explain_pb2.MethodCapability(method="lime", available=True, title="LIME", paper="P"),
             explain_pb2.MethodCapability(
                 method="grad_cam", available=False, unavailable_reason="no copy"
             ),
         ]
-        parity = explain_pb2.Parity(probes=3, passed=True)
-        names = [request.model] if request.model else self.knows
-        models = [explain_pb2.ModelMethods(model=n, methods=methods, parity=parity) for n in names]
+        models = [
+            explain_pb2.ModelMethods(
+                model=name,
+                methods=methods,
+                parity=explain_pb2.Parity(probes=3, passed=True),
+                baselines=[methods_pb2.BASELINE_MEAN, methods_pb2.BASELINE_BLACK],
+                segmentations=[explain_pb2.SegmentationCapability(segmentation="slic")],
+            )
+            for name in self.knows
+        ]
         return explain_pb2.ListMethodsResponse(models=models)
 
     async def Plan(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.planned.append(request)
-        if self.fails_plan:
-            raise self.fails_plan
+        if self.fails:
+            raise self.fails
         plans = [
             explain_pb2.MethodPlan(
                 method=method.WhichOneof("method"),
@@ -156,17 +141,29 @@ class Explain(explain_pb2_grpc.ExplainServiceServicer):
         self.metadata = dict(context.invocation_metadata())
         self.started.set()
         try:
-            if self.hangs:
-                await asyncio.sleep(60)
-            array = np.frombuffer(request.input.data, np.float32).reshape(1, 1, 3)
-            said = "another" if self.lies_about_input else digest(array)
-            targets = explain_pb2.ResolvedTargets(input_digest=said)
-            yield explain_pb2.ExplainResponse(targets=targets)
-            progress = explanation_pb2.Progress(method="lime")
-            yield explain_pb2.ExplainResponse(progress=progress)
-            explanation = explanation_pb2.Explanation(method="lime")
-            yield explain_pb2.ExplainResponse(partial=explanation)
-            yield explain_pb2.ExplainResponse(explanation=explanation)
-            yield explain_pb2.ExplainResponse(comparison=explanation_pb2.Comparison())
+            if self.fails:
+                raise self.fails
+            for event in self._events(request):
+                if event.WhichOneof("event") == self.hangs:
+                    await asyncio.sleep(60)
+                yield event
         finally:
             self.let_go.set()
+
+    def _events(self, request: Any) -> list[explain_pb2.ExplainResponse]:
+        array = np.frombuffer(request.input.data, np.float32).reshape(1, 1, 3)
+        said = "another" if self.lies_about_input else digest(array)
+        target = explanation_pb2.ResolvedTarget(label="bright", score=2, baseline_score=0.5)
+        receipt = explanation_pb2.Receipt(model_version=self.version, weights_digest="abc")
+        found = explanation_pb2.Explanation(method="lime", receipt=receipt)
+        failure = explanation_pb2.MethodFailure(method="grad_cam", reason="BACKEND_UNAVAILABLE")
+        event = explain_pb2.ExplainResponse
+        return [
+            event(accepted=explain_pb2.Accepted(queue_position=2, input_digest=said)),
+            event(targets=explanation_pb2.ResolvedTargets(targets=[target])),
+            event(progress=explanation_pb2.Progress(method="lime")),
+            event(partial=found),
+            event(explanation=found),
+            event(failure=failure),
+            event(comparison=explanation_pb2.Comparison()),
+        ]
