@@ -173,6 +173,8 @@ def test_pictures_come_with_their_extra(installed: Path, metadata: Message) -> N
 def test_everything_shipped_is_python_3_10() -> None:
     """Of syntax and of the standard library, as its types say."""
     shipped = [ROOT / path for path in SHIPPED if not path.endswith(("py.typed", "api"))]
-    command = [sys.executable, "-m", "mypy", "--python-version", "3.10", *map(str, shipped)]
+    # What is not shipped, and imported where it is there, may be newer.
+    options = ["--python-version", "3.10", "--follow-imports", "silent"]
+    command = [sys.executable, "-m", "mypy", *options, *map(str, shipped)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
