@@ -37,12 +37,12 @@ class MethodFailures:
         name = call.method.name
         self._errors.append((name, error))
         if isinstance(error, PellucidError):
-            told = (error.reason, error.message, error.remedy, is_retriable(error))
+            facts = (error.reason, error.message, error.remedy, is_retriable(error))
         else:
             log.error("method failed", method=name, exc_info=error)
-            told = (BUG, "the method failed", "report it", False)
-        metrics.FAILED.labels(name, told[0]).inc()
-        self._emit(MethodFailed(name, *told))
+            facts = (BUG, "the method failed", "report it", False)
+        metrics.FAILED.labels(name, facts[0]).inc()
+        self._emit(MethodFailed(name, *facts))
 
     def raise_for_all(self) -> None:
         """Raise the first failure that is not of time, or else for the time that was up."""

@@ -71,7 +71,7 @@ class TritonCalls:
 
         Args:
             settings: where Triton is, and how much is asked of it at once.
-            mark_stale: told of a model that turns out to have changed.
+            mark_stale: called with the name of a model that turns out to have changed.
         """
         self.calls_in_flight = settings.calls_in_flight
         self.masks_per_call = settings.masks_per_call

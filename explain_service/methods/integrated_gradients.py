@@ -97,7 +97,7 @@ def integrated_gradients(
         rises: `(T,)`, score of `x` minus score of the baseline.
         steps: points of the quadrature, at least 1.
         channel_axis: axis of `x` that is summed away.
-        control: told of each chunk, and offered what there is by then.
+        control: counts each chunk, and is offered what there is by then.
 
     Returns:
         One map for each score, in units of the score.

@@ -46,7 +46,7 @@ class MaskMethod(Method[P]):
             segments: `(H, W)`, from `segment_map`.
             targets: labels, by their place in the card.
             seed: start of every random draw.
-            control: told of the progress.
+            control: counts the calls.
 
         Raises:
             DeadlineTooShort: the time was up before there was anything to show.

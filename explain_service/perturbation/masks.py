@@ -41,5 +41,5 @@ class MaskedModel(Protocol):
         """Scores `(n, K)`, block after block, in order; ends early when the time is up.
 
         Raises:
-            Cancelled: nobody waits any more.
+            Cancelled: the request was.
         """

@@ -51,7 +51,7 @@ class TritonMasks:
             calls: to Triton.
             inputs: what is explained.
             segments: `(H, W)`, numbered from 0 without gaps.
-            control: told of each batch.
+            control: counts each batch.
         """
         self.segments = int(segments.max()) + 1
         self.full, self.empty = inputs.references.full, inputs.references.empty

@@ -1,4 +1,4 @@
-"""The models that Triton serves right now: watched by one task, told from memory.
+"""The models that Triton serves right now: watched by one task, kept in memory.
 
 What is ready in Triton, with a card in its configuration, is what Pellucid offers. A request asks
 Triton nothing: it reads the snapshot, which is a second old at most. What the snapshot does not
@@ -142,11 +142,11 @@ class ModelCatalogue:
 
     async def changes(self) -> AsyncIterator[Models]:
         """The models that are ready, by name: as soon as they are known, and after every change."""
-        told: Models | None = None
+        last: Models | None = None
         while True:
             changed = self._changed
-            if self._entries is not None and (now := _ready(self._entries)) != told:
-                told = now
+            if self._entries is not None and (now := _ready(self._entries)) != last:
+                last = now
                 yield now
             await changed.wait()
 

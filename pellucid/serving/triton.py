@@ -122,7 +122,7 @@ def check_answer(
         response: of the classifier, or of the graph that expands its masks.
         model: as it was when the request began.
         rows: inputs, or masks, of the call.
-        mark_stale: told of a model that changed.
+        mark_stale: called with the name of a model that changed.
         finite: whether every logit has to be a number; where parts of an input are hidden, one that
             is not is no fault of the model's.
 
@@ -157,7 +157,7 @@ def translate(
         error: a `grpc.RpcError` of either kind.
         model: that was asked for.
         deadline: the caller's; a call that ends before it had a time-out of its own.
-        mark_stale: told of a model that changed.
+        mark_stale: called with the name of a model that changed.
 
     Raises:
         Exception: `error` itself, where the request was wrong: that is a bug of ours.
