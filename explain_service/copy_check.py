@@ -3,12 +3,12 @@
 import asyncio
 
 import structlog
-from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 
 from explain_service.gradient.copies import GradientCopies
 from explain_service.gradient.loading import NoCopy
 from explain_service.run_control import Cancellation, Cancelled, RunControl
 from pellucid.errors import PellucidError
+from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 
 log = structlog.get_logger(__name__)
 

@@ -6,7 +6,6 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
-from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 
 from explain_service.capabilities import model_methods, plan
 from explain_service.encoding import encode_event
@@ -16,6 +15,7 @@ from explain_service.request import CheckedRequest, check_request, check_tensor
 from explain_service.resolution import Dependencies
 from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
+from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 from pellucid.serving.deadline import Deadline
 
 Context = grpc.aio.ServicerContext[Any, Any]
