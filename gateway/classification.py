@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
+import grpc
 import numpy as np
 
 from gateway import metrics
@@ -90,10 +91,14 @@ class Classifier:
         model = await self.model(name)
         try:
             return await self._classify(model, content, deadline, displayed)
-        except (ModelChanged, ModelNotReady):
-            # It was loaded again, or unloaded, since the catalogue's last reading. Nothing was said
-            # of it yet, so it begins anew, once: with what is served now.
-            return await self._classify(await self.model(name), content, deadline, displayed)
+        except (ModelChanged, ModelNotReady, grpc.aio.AioRpcError) as error:
+            # It was loaded again, or unloaded, since the catalogue's last reading; one with another
+            # input refuses what the old one took. Nothing was said of it yet, so it begins anew,
+            # once: with what is served now.
+            now = await self.model(name)
+            if now == model and not isinstance(error, ModelChanged):
+                raise
+            return await self._classify(now, content, deadline, displayed)
 
     def check_content(self, content: bytes) -> None:
         """Refuse what need not be read to be refused."""

@@ -33,6 +33,7 @@ class Graph:
     parameters: Mapping[str, str]
     width: int = 3
     """Of its answers: so many values of each input are its logits."""
+    max_batch: int = 16
     state: str = READY
     reason: str = ""
     says: dict[str, str] = field(default_factory=dict)
@@ -78,6 +79,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         digest: str = "abc",
         precision: str = "float32",
         masked_digest: str | None = "",
+        max_batch: int = 16,
     ) -> Graph:
         """Serve a version and no other; its masked graph has the same weights, others, or is not
         there (None)."""
@@ -86,7 +88,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             PRECISION_PARAMETER: precision,
         }
         own = {**common, DIGEST_PARAMETER: digest, ROLE_PARAMETER: "classifier"}
-        found = Graph(own, width=card.logits)
+        found = Graph(own, card.logits, max_batch)
         self.graphs[card.name] = {version: found}
         self.graphs.pop(card.name + MASKED_SUFFIX, None)
         if masked_digest is not None:
@@ -120,7 +122,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         await self._count("ModelConfig", context)
         graph = await self._find(request.name, request.version, context)
         answer = service_pb2.ModelConfigResponse()
-        answer.config.max_batch_size = 16
+        answer.config.max_batch_size = graph.max_batch
         for key, value in graph.parameters.items():
             answer.config.parameters[key].string_value = value
         return answer
@@ -131,6 +133,9 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             self.failures_left -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
         graph = await self._find(request.model_name, request.model_version, context)
+        if request.inputs[0].shape[0] > graph.max_batch:
+            said = f"inference request batch-size must be <= {graph.max_batch}"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, said)
         self.inferred.append(request)
         values = np.frombuffer(request.raw_input_contents[0], np.float32)
         rows = values.reshape(request.inputs[0].shape[0], -1)[:, : graph.width]

@@ -5,6 +5,7 @@ graphs only, and is kept. Weights that are loaded again under the same version l
 was: whoever doubts a model has its configuration read again.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ from pellucid.cards import (
 from pellucid.serving.served_model import UNKNOWN_PRECISION, Entry, ServedModel, State
 from pellucid.serving.triton import unanswered
 
-_REASON_CHARACTERS: Final = 200
+_REASON_CHARACTERS: Final = 300
+_FOLDERS: Final = re.compile(r"(?<![\w.])/(?:[^\s/\"']+/)+")
+"""Of an absolute path."""
 _GONE: Final = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE)
 """Answers of a Triton that does not serve that version, or not at the moment."""
 
@@ -157,16 +160,17 @@ def _waiting(name: str, versions: Sequence[Version]) -> Entry:
     """A model none of whose versions is ready."""
     if any(each.state in ("LOADING", "UNLOADING") for each in versions):
         return Entry(name, State.LOADING, "it is loading, or unloading")
-    if (reason := _first_line(each.reason for each in versions)) is not None:
+    if (reason := _failure(each.reason for each in versions)) is not None:
         return Entry(name, State.FAILED, reason)
     return Entry(name, State.UNLOADED, "nobody has loaded it")
 
 
-def _first_line(reasons: Iterable[str]) -> str | None:
-    """Why a model did not load; what follows the first line is of the engine's inside."""
+def _failure(reasons: Iterable[str]) -> str | None:
+    """Why a model did not load, without Triton's folders and the engine's stack; None if it did."""
     for reason in reasons:
         if reason and reason != "unloaded":
-            return reason.splitlines()[0][:_REASON_CHARACTERS]
+            said = " ".join(reason.partition("\n\nAt:")[0].split())
+            return _FOLDERS.sub("", said)[:_REASON_CHARACTERS]
     return None
 
 

@@ -92,8 +92,8 @@ def test_prediction_and_maps_are_of_one_tensor(gateway: Any) -> None:
     maps = [event.explanation for event in events if event.WhichOneof("event") == "explanation"]
     assert [each.method for each in maps] == ["lime", "kernel_shap"]
     assert {each.receipt.input_digest for each in maps} == {explained.window.digest} == {digest}
+    (target,) = events[1].targets.targets
     for each in maps:
-        target = explained.targets[0]
         assert (each.target.label, each.target.index) == (target.label, target.index)
         assert each.target.score == pytest.approx(target.score, abs=1e-5)
 
@@ -105,10 +105,12 @@ def test_a_long_recording_is_explained_where_its_target_is_loudest(gateway: Any)
     request = ExplainRequest(
         model="planted_tone", content=content, methods=[Method(lime=Lime(samples=50))]
     )
-    explained = next(iter(gateway.Explain(request))).prediction
+    events = gateway.Explain(request)
+    explained = next(events).prediction
+    (target,) = next(events).targets.targets
     windows = explained.prediction.windows
     assert len(windows) == 5
-    scores = [window.scores[explained.targets[0].index].score for window in windows]
+    scores = [window.scores[target.index].score for window in windows]
     assert explained.window_index == scores.index(max(scores))
     assert explained.window.start_seconds == windows[explained.window_index].start_seconds
     assert len(explained.window.axes.time_seconds) == 63

@@ -1,6 +1,8 @@
 """What Triton's live configuration says is what holds, whatever the folder said."""
 
+import copy
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,10 +12,14 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from pellucid.api.explain.v1.methods_pb2 import Lime, Method
-from pellucid.api.gateway.v1.gateway_pb2 import ClassifyRequest, ExplainRequest
+from pellucid.api.gateway.v1.gateway_pb2 import (
+    ClassifyRequest,
+    ExplainRequest,
+    GetCapabilitiesRequest,
+)
 from pellucid.cards import CARD_PARAMETER
 from pellucid.embedded.system import EmbeddedSystem
-from pellucid.errors import ModelNotReady, PellucidError
+from pellucid.errors import ModelBroken, PellucidError
 from pellucid.status import from_rpc_error
 from tests.integration.system import media
 
@@ -26,18 +32,47 @@ LONG = media.sound(media.tone(3.0))
 def loaded_with(system: EmbeddedSystem, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
     """Load the model with another configuration, and at the end as it was."""
     with InferenceServerClient(system.triton_url) as client:
-        config = client.get_model_config(MODEL, as_json=True)["config"]
-        change(config)
-        client.load_model(MODEL, config=json.dumps(config))
+        own = client.get_model_config(MODEL, as_json=True)["config"]
+        changed = copy.deepcopy(own)
+        change(changed)
+        client.load_model(MODEL, config=json.dumps(changed))
         try:
             yield
         finally:
-            client.load_model(MODEL)
+            # Without a configuration, Triton would keep the one that it was given last.
+            client.load_model(MODEL, config=json.dumps(own))
 
 
-def change_card(config: dict[str, Any], **changes: Any) -> None:
-    parameter = config["parameters"][CARD_PARAMETER]
-    parameter["string_value"] = json.dumps({**json.loads(parameter["string_value"]), **changes})
+@contextmanager
+def card_of(system: EmbeddedSystem, gateway: Any, **changes: Any) -> Iterator[None]:
+    """Have the gateway know another card of the model, and at the end its own.
+
+    The version stays, so no answer tells: the gateway reads it again within a second or so.
+    """
+
+    def change(config: dict[str, Any]) -> None:
+        parameter = config["parameters"][CARD_PARAMETER]
+        parameter["string_value"] = json.dumps({**json.loads(parameter["string_value"]), **changes})
+
+    before = described(gateway)
+    with loaded_with(system, change):
+        wait_until(lambda: described(gateway) != before)
+        yield
+    wait_until(lambda: described(gateway) == before)
+
+
+def described(gateway: Any) -> tuple[int, str]:
+    """State and card of the model, as the capabilities say."""
+    models = gateway.GetCapabilities(GetCapabilitiesRequest()).models
+    (model,) = (model for model in models if model.name == MODEL)
+    return model.state, model.card_json
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
 
 
 def refused(gateway: Any) -> PellucidError | None:
@@ -61,16 +96,16 @@ def test_a_model_is_asked_for_no_more_at_once_than_it_takes(
 
 
 def test_a_card_under_another_models_name_is_refused(system: EmbeddedSystem, gateway: Any) -> None:
-    with loaded_with(system, lambda config: change_card(config, name="planted_patch")):
+    with card_of(system, gateway, name="planted_patch"):
         error = refused(gateway)
-    assert isinstance(error, ModelNotReady)
+    assert isinstance(error, ModelBroken)
     assert "planted_patch" in error.message
 
 
-def test_a_model_that_answers_otherwise_than_its_card_says_is_not_ready(
+def test_a_model_that_answers_otherwise_than_its_card_says_is_broken(
     system: EmbeddedSystem, gateway: Any
 ) -> None:
-    with loaded_with(system, lambda config: change_card(config, labels=["a", "b", "c"])):
+    with card_of(system, gateway, labels=["a", "b", "c"]):
         error = refused(gateway)
-    assert isinstance(error, ModelNotReady)
+    assert isinstance(error, ModelBroken)
     assert error.remedy

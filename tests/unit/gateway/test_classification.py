@@ -174,6 +174,14 @@ async def test_other_weights_under_the_same_version_are_noticed_by_their_answer(
     assert (await stage.stub.Classify(request)).prediction.top_label == "high"
 
 
+async def test_a_model_that_takes_less_at_once_than_before_is_asked_again(stage: Stage) -> None:
+    stage.preprocess.windows = [(0, 0, 9)] * 3
+    request = ClassifyRequest(model="shade", content=b"file")
+    await stage.stub.Classify(request)
+    stage.triton.load(card(), max_batch=2)
+    assert len((await stage.stub.Classify(request)).prediction.windows) == 3
+
+
 async def test_a_model_that_changes_all_the_time_is_retriable(stage: Stage) -> None:
     stage.load(card()).answers_as = "another"
     error = await refused(stage, model="shade", content=b"file")

@@ -117,7 +117,13 @@ async def test_masks_need_a_graph_of_the_same_version(triton: ScriptedTriton) ->
         ("UNLOADING", "", State.LOADING, ModelNotReady, "unloading"),
         ("UNAVAILABLE", "unloaded", State.UNLOADED, ModelNotReady, "nobody has loaded it"),
         ("", "", State.UNLOADED, ModelNotReady, "nobody has loaded it"),
-        ("UNAVAILABLE", "no model.onnx\nAt:\n  /x.py", State.FAILED, ModelBroken, "no model.onnx"),
+        (
+            "UNAVAILABLE",
+            'Internal: Exception from src/core.cpp:1:\nno "/srv/repo/1/model.onnx"\n\nAt:\n  /x.py',
+            State.FAILED,
+            ModelBroken,
+            'Internal: Exception from src/core.cpp:1: no "model.onnx"',
+        ),
     ],
 )
 async def test_a_model_that_is_not_ready_says_why(
