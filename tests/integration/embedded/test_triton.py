@@ -6,11 +6,13 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from pellucid.cards import CARD_PARAMETER, PRECISION_PARAMETER, Card
 from pellucid.embedded.system import EmbeddedTriton
+from pellucid.repository.model_control import ModelControl
 from tests.inference import infer, masked_inputs
 from tests.models import LinearModel
 
@@ -98,9 +100,15 @@ def test_an_unloaded_model_goes_and_comes_back_when_it_is_loaded(
     np.testing.assert_allclose(served, known["binary"].logits(inputs), atol=1e-4)
 
 
-def test_engine_and_precision_of_every_model_are_in_the_metrics(triton: EmbeddedTriton) -> None:
+def engine_lines(triton: EmbeddedTriton, model: str = "") -> list[str]:
+    """Lines of Triton's metrics that tell the engine of a model, or of all."""
     with urlopen(triton.service("triton").metrics_url) as answer:
-        lines = [line for line in answer.read().decode().splitlines() if "engine_info{" in line]
+        lines = answer.read().decode().splitlines()
+    return [line for line in lines if "engine_info{" in line and f'model="{model}' in line]
+
+
+def test_engine_and_precision_of_every_model_are_in_the_metrics(triton: EmbeddedTriton) -> None:
+    lines = engine_lines(triton)
     assert {line.split('model="')[1].split('"')[0] for line in lines} >= set(NAMES) - {"binary"}
     assert all('precision="float32"' in line and 'engine="openvino' in line for line in lines)
 
@@ -108,9 +116,28 @@ def test_engine_and_precision_of_every_model_are_in_the_metrics(triton: Embedded
 def test_the_configuration_tells_the_precision_that_the_engine_reports(
     triton: EmbeddedTriton, known: Mapping[str, LinearModel]
 ) -> None:
-    with InferenceServerClient(triton.triton_url) as client:
-        parameters = client.get_model_config("linear").config.parameters
-    with urlopen(triton.service("triton").metrics_url) as answer:
-        lines = [line for line in answer.read().decode().splitlines() if 'model="linear"' in line]
-    said = parameters[PRECISION_PARAMETER].string_value
-    assert any("engine_info{" in line and f'precision="{said}"' in line for line in lines)
+    config = ModelControl(triton.triton_url).config("linear")
+    assert config is not None
+    said = config.parameters[PRECISION_PARAMETER].string_value
+    lines = engine_lines(triton, "linear")
+    assert lines
+    assert all(f'precision="{said}"' in line for line in lines)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_model_runs_in_the_precision_of_its_configuration_or_says_why_not(
+    triton: EmbeddedTriton, known: Mapping[str, LinearModel], precision: str
+) -> None:
+    control = ModelControl(triton.triton_url)
+    served = control.config("planted_patch")
+    assert served is not None
+    other = type(served)()
+    other.CopyFrom(served)
+    other.parameters[PRECISION_PARAMETER].string_value = precision
+    reason = control.load("planted_patch", json_format.MessageToJson(other, True))
+    lines = engine_lines(triton, "planted_patch")
+    assert control.load("planted_patch", json_format.MessageToJson(served, True)) is None
+    if reason is None:
+        assert any(f'precision="{precision}"' in line for line in lines)
+    else:
+        assert f"not in {precision}" in reason
