@@ -12,7 +12,8 @@ from benchmarks.report import Figure, save, show
 from pellucid.embedded.environment import build_environment
 from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.system import EmbeddedSystem
-from pellucid.export import export_model, is_current, model_folders
+from pellucid.repository.build import build_model, is_current
+from pellucid.repository.folder import model_folders
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = ROOT / "triton_repo"
@@ -37,7 +38,7 @@ def _build() -> None:
     build_environment()
     for folder in model_folders(REPOSITORY):
         if not is_current(folder):
-            export_model(folder)
+            build_model(folder)
 
 
 def _measure(samples: int, library_samples: int, repeats: int) -> list[Figure]:

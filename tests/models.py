@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pellucid.cards import Card
-from pellucid.export import export_model
+from pellucid.repository.build import build_model
 
 Floats = NDArray[np.float32]
 
@@ -110,7 +110,7 @@ def write_linear(repository: Path, card: Card, weights: Floats, bias: Floats) ->
     text = yaml.safe_dump(card.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
     (folder / "card.yaml").write_text(text, encoding="utf-8")
     onnx.save_model(linear_graph(weights, bias), folder / "1" / "model.onnx")
-    export_model(folder)
+    build_model(folder)
     return LinearModel(folder, card, weights, bias)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pellucid.architectures.weights import load_arrays, save_arrays
 from pellucid.cards import Card
-from pellucid.export import export_model
+from pellucid.repository.build import build_model
 from training.publish import publish
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +35,7 @@ def main() -> None:
     save_arrays(load_arrays(model.train(card, data, run)), shipped)
     thresholds, quality = model.measure(card, data, shipped)
     publish(folder, shipped, thresholds, quality)
-    export_model(folder)
+    build_model(folder)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,13 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when everything is healthy.")
     ] = False,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PELLUCID_MODELS",
+            help="Only these models, separated by commas; by default all.",
+        ),
+    ] = None,
     ca: options.Ca = None,
     certificate: options.Certificate = None,
     key: options.Key = None,
@@ -41,25 +48,27 @@ def up(
     """
     from pellucid.cli.system_progress import SystemProgress
 
-    with embedded() as control, SystemProgress() as progress:
+    with embedded() as commands, SystemProgress() as progress:
         from pellucid.embedded.settings import SystemSettings
+        from pellucid.repository.folder import names_of
 
         settings = SystemSettings(
             repository=repository,
             state_dir=state_dir,
             host=host,
             gateway_port=port,
+            models=names_of(models),
             tls=Server(ca=ca, certificate=certificate, key=key).encryption(),
         )
-        control.up(settings, detach=detach, progress=progress)
+        commands.up(settings, detach=detach, listener=progress)
 
 
 def down(state_dir: options.StateDir = options.DEFAULT_STATE_DIR) -> None:
     """Stop the system that runs here."""
     from pellucid.cli.system_progress import SystemProgress
 
-    with embedded() as control, SystemProgress() as progress:
-        stopped = control.down(state_dir, progress=progress)
+    with embedded() as commands, SystemProgress() as progress:
+        stopped = commands.down(state_dir, listener=progress)
     if not stopped:
         typer.echo(f"nothing runs with the state folder {state_dir}", err=True)
 
@@ -68,8 +77,8 @@ def status(
     state_dir: options.StateDir = options.DEFAULT_STATE_DIR, as_json: options.Json = False
 ) -> None:
     """Say how the system is; the exit code is 5 unless every service is healthy."""
-    with embedded() as control:
-        found = control.status(state_dir)
+    with embedded() as commands:
+        found = commands.status(state_dir)
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json"), indent=2))
     else:
@@ -88,26 +97,26 @@ def logs(
     state_dir: options.StateDir = options.DEFAULT_STATE_DIR,
 ) -> None:
     """Print the logs of the system's services."""
-    with embedded() as control:
-        for line in control.logs(state_dir, service, follow=follow, lines=lines):
+    with embedded() as commands:
+        for line in commands.logs(state_dir, service, follow=follow, lines=lines):
             typer.echo(line)
 
 
 @contextmanager
 def embedded() -> Iterator[Any]:
-    """The embedded system's controls; its errors end the command.
+    """The embedded system's commands; its errors end the command.
 
     An installed client has none of this: it is loaded only here.
     """
     try:
         import tritonclient  # noqa: F401
 
-        from pellucid.embedded import control
+        from pellucid.embedded import commands
         from pellucid.embedded.errors import EmbeddedError
     except ModuleNotFoundError as error:
         raise fail(f"{error.name} is not installed", _INSTALL) from None
     try:
-        yield control
+        yield commands
     except EmbeddedError as error:
         raise fail(str(error)) from None
     except KeyboardInterrupt:

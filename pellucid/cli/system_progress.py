@@ -11,7 +11,7 @@ from typing_extensions import Self
 from pellucid.cli.consoles import stderr
 
 if TYPE_CHECKING:
-    from pellucid.embedded.events import Event
+    from pellucid.lifecycle import LifecycleEvent
 
 _FIRST_S: Final = 2.0
 """Seconds to the first line of a step where there is no terminal; each next wait is doubled."""
@@ -64,7 +64,7 @@ class SystemProgress:
         """Take the bars away for good; lines go on, and leave room for other bars."""
         self._bars.stop()
 
-    def __call__(self, event: "Event") -> None:
+    def __call__(self, event: "LifecycleEvent") -> None:
         """Show one event."""
         if event.kind == "progress":
             self._step(event)
@@ -76,14 +76,14 @@ class SystemProgress:
         mark = _MARKS.get(event.kind.value, "")
         self._line(f"{mark} [bold]{escape(event.subject)}[/] {escape(event.message)}")
 
-    def _begin(self, event: "Event") -> None:
+    def _begin(self, event: "LifecycleEvent") -> None:
         self._end(event.subject)
         description = f"{escape(event.subject)}: {escape(event.message)}"
         self._tasks[event.subject] = self._bars.add_task(description, total=None)
         self._begun[event.subject] = monotonic()
         self._next[event.subject] = _FIRST_S
 
-    def _step(self, event: "Event") -> None:
+    def _step(self, event: "LifecycleEvent") -> None:
         if event.subject not in self._tasks:
             self._begin(event)
         description = f"{escape(event.subject)}: {escape(event.message)}"

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from pellucid.embedded.control import run_until_signal
+from pellucid.embedded.commands import run_until_signal
 from pellucid.embedded.errors import EmbeddedError
 from pellucid.embedded.settings import SystemSettings
 

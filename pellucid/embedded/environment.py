@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pellucid.embedded.errors import BuildFailed, MissingPrerequisite
-from pellucid.embedded.events import Event, Kind, Progress, silent
+from pellucid.lifecycle import Kind, LifecycleEvent, Listener, ignore
 
 _HERE = Path(__file__).parent
 _LOCK = _HERE / "triton_requirements.txt"
@@ -77,7 +77,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pellucid"
 
 
-def build_environment(cache: Path | None = None, progress: Progress = silent) -> TritonEnvironment:
+def build_environment(cache: Path | None = None, listener: Listener = ignore) -> TritonEnvironment:
     """Build Triton's environment, or find the finished one.
 
     Its folder carries a digest of everything that goes into it, so a new lock file makes a new
@@ -85,7 +85,7 @@ def build_environment(cache: Path | None = None, progress: Progress = silent) ->
 
     Args:
         cache: folder of environments; `default_cache()` if absent.
-        progress: told what is installed.
+        listener: receives what is installed.
 
     Raises:
         MissingPrerequisite: this machine cannot run the binary.
@@ -98,31 +98,37 @@ def build_environment(cache: Path | None = None, progress: Progress = silent) ->
     finished = root / "finished"
     with _exclusively(cache / f"{root.name}.lock"):
         if not finished.is_file():
-            progress(Event(Kind.STEP, "environment", f"installing Triton into {root}"))
+            listener(LifecycleEvent(Kind.STEP, "environment", f"installing Triton into {root}"))
             shutil.rmtree(root, ignore_errors=True)
-            _install(root, progress)
+            _install(root, listener)
             finished.touch()
-            progress(Event(Kind.DONE, "environment", "Triton is installed"))
+            listener(LifecycleEvent(Kind.DONE, "environment", "Triton is installed"))
         environment = TritonEnvironment(root)
         if not environment.backends.is_dir():
             _assemble(environment)
     return environment
 
 
-def libpython() -> Path:
+def libpython(
+    variables: Mapping[str, str | int | None] | None = None, prefix: str = sys.base_prefix
+) -> Path:
     """The shared library of this Python, which Triton's stub is linked to.
+
+    Args:
+        variables: how the Python was built; those of this one where None.
+        prefix: folder in which it is installed.
 
     Raises:
         MissingPrerequisite: there is none; the message says what brings it.
     """
     name = f"libpython{_PYTHON}.so.1.0"
-    variables: Mapping[str, str | int | None] = sysconfig.get_config_vars()
+    variables = sysconfig.get_config_vars() if variables is None else variables
     folder = str(variables.get("LIBDIR") or "/usr/lib")
     places = [
         Path(folder, str(variables.get("INSTSONAME") or name)),
         Path(folder, name),
         Path(folder, str(variables.get("MULTIARCH") or ""), name),
-        Path(sys.base_prefix, "lib", name),
+        Path(prefix, "lib", name),
     ]
     for place in places:
         if place.name == name and place.is_file():
@@ -161,14 +167,14 @@ def _exclusively(path: Path) -> Iterator[None]:
         yield
 
 
-def _install(root: Path, progress: Progress) -> None:
+def _install(root: Path, listener: Listener) -> None:
     pinned = [line for line in _LOCK.read_text().splitlines() if "==" in line]
     _run([sys.executable, "-m", "venv", str(root)])
     python = str(root / "bin" / "python3")
     for done, requirement in enumerate(pinned):
         name = requirement.partition("==")[0]
         message = f"installing {requirement}"
-        progress(Event(Kind.PROGRESS, "environment", message, done, len(pinned)))
+        listener(LifecycleEvent(Kind.PROGRESS, "environment", message, done, len(pinned)))
         _run([python, "-m", "pip", "install", "--quiet", "--no-deps", requirement], of=name)
 
 

@@ -2,7 +2,7 @@
 
 
 class EmbeddedError(Exception):
-    """Base of everything that `pellucid up` and its relatives may say before they give up."""
+    """Base of everything that `pellucid up` and its relatives may raise before they give up."""
 
 
 class MissingPrerequisite(EmbeddedError):
@@ -18,7 +18,7 @@ class PortTaken(EmbeddedError):
 
 
 class PortUnusable(EmbeddedError):
-    """A port that was asked for cannot be listened on, although nobody does."""
+    """A port that was asked for cannot be listened on, although no process does."""
 
 
 class AlreadyRunning(EmbeddedError):

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pellucid.embedded.errors import NotRunning
-from pellucid.embedded.rotation import rewind_if_cut
+from pellucid.embedded.log_rotation import rewind_if_truncated
 from pellucid.embedded.state import StateFolder
 
 _POLL_S = 0.2
@@ -43,7 +43,7 @@ def logs(
                 yield prefix[path] + line.rstrip("\n")
         while follow:
             for file in files.values():
-                rewind_if_cut(file)
+                rewind_if_truncated(file)
             fresh = [(path, line) for path, file in files.items() for line in file]
             yield from (prefix[path] + line.rstrip("\n") for path, line in fresh)
             if not fresh:

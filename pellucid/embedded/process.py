@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-_TETHER = Path(__file__).with_name("tether.py")
+_PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,17 @@ class Child:
     async def start(cls, command: Command, log: Path) -> "Child":
         """Start a command; its output is appended to `log`."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        tied = (sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *command.arguments)
+        command_line = (
+            sys.executable,
+            "-I",
+            "-S",
+            str(_PARENT_DEATH),
+            str(os.getpid()),
+            *command.arguments,
+        )
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                *tied,
+                *command_line,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.embedded.errors import ServiceFailed
-from pellucid.embedded.events import Event, Kind, Progress
 from pellucid.embedded.process import Child
-from pellucid.embedded.services import ServicePlan, remove_leftovers
+from pellucid.embedded.service_plans import ServicePlan, remove_leftovers
 from pellucid.embedded.state import ServiceRecord, ServiceState
+from pellucid.lifecycle import Kind, LifecycleEvent, Listener
 
 _POLL_S = 0.15
 _ATTEMPTS = 3
@@ -20,21 +20,21 @@ _LONGEST_DELAY_S = 30.0
 _SETTLED_S = 60.0
 """Life after which the next death starts again from the first delay."""
 
-Hook = Callable[[], Awaitable[None]]
+Hook = Callable[[], Awaitable[object]]
 
 
 class Service:
     """A service and its process of the moment."""
 
     def __init__(
-        self, plan: ServicePlan, log: Path, progress: Progress, changed: Callable[[], None]
+        self, plan: ServicePlan, log: Path, listener: Listener, changed: Callable[[], None]
     ) -> None:
-        """Describe a service; `keep` starts it.
+        """Describe a service; `start` starts it.
 
         Args:
             plan: what to run.
             log: file that its output is appended to.
-            progress: told of every change worth a line.
+            listener: receives every change worth a line.
             changed: called after every change of `record`.
         """
         self.plan = plan
@@ -43,13 +43,13 @@ class Service:
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when the service could not be started at all."""
         self._log = log
-        self._progress = progress
+        self._listener = listener
         self._changed = changed
         self._state = ServiceState.STARTING
         self._child: Child | None = None
         self._restarts = 0
         self._ready = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervision: asyncio.Task[None] | None = None
 
     @property
     def record(self) -> ServiceRecord:
@@ -67,15 +67,17 @@ class Service:
             log=self._log,
         )
 
-    def keep(self) -> None:
-        """Start the service and keep it running until `stop`."""
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.plan.name}")
+    def start(self) -> None:
+        """Start the service, and start it again whenever it ends, until `stop`."""
+        self._supervision = asyncio.create_task(
+            self._supervise(), name=f"supervise {self.plan.name}"
+        )
 
     async def ready(self) -> None:
         """Wait until the service is healthy.
 
         Raises:
-            ServiceFailed: it died again and again, or its keeper did.
+            ServiceFailed: it died again and again, or its supervision did.
         """
         waiting = asyncio.ensure_future(self._ready.wait())
         outcomes: set[asyncio.Future[Any]] = {waiting, self.failure}
@@ -88,44 +90,44 @@ class Service:
 
     async def stop(self, grace_s: float) -> None:
         """End the process; it is not started again."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._supervision is not None:
+            self._supervision.cancel()
+            await asyncio.gather(self._supervision, return_exceptions=True)
         if self._child is not None:
             began = time.monotonic()
-            self._say(Kind.STEP, "stopping")
+            self._emit(Kind.STEP, "stopping")
             await self._child.stop(grace_s)
             remove_leftovers(self.plan)
-            self._say(Kind.DONE, f"stopped in {time.monotonic() - began:.1f} s")
+            self._emit(Kind.DONE, f"stopped in {time.monotonic() - began:.1f} s")
         self._child = None
-        self._become(ServiceState.STOPPED)
+        self._set_state(ServiceState.STOPPED)
 
-    async def _keep(self) -> None:
+    async def _supervise(self) -> None:
         try:
             delay = _FIRST_DELAY_S
             while True:
                 began = time.monotonic()
-                status = await self._live()
+                status = await self._run_once()
                 if not self._ready.is_set() and self._restarts + 1 >= _ATTEMPTS:
-                    raise ServiceFailed(self._last_words(status))
+                    raise ServiceFailed(self._exit_message(status))
                 if time.monotonic() - began > _SETTLED_S:
                     delay = _FIRST_DELAY_S
                 self._restarts += 1
-                self._become(ServiceState.RESTARTING)
-                again = f"{self._last_words(status)}; starting it again in {delay:g} s"
-                self._say(Kind.WARNING, again)
+                self._set_state(ServiceState.RESTARTING)
+                again = f"{self._exit_message(status)}; starting it again in {delay:g} s"
+                self._emit(Kind.WARNING, again)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _LONGEST_DELAY_S)
         except Exception as error:
             if not self.failure.done():
                 self.failure.set_exception(error)
-                # Nobody waits any more once the system is up; then the line must do.
+                # Once the system is up, `ready` is awaited no more; then the event must do.
                 self.failure.exception()
-            self._say(Kind.WARNING, str(error))
+            self._emit(Kind.WARNING, str(error))
 
-    async def _live(self) -> int:
+    async def _run_once(self) -> int:
         self._child = child = await Child.start(self.plan.command, self._log)
-        self._become(ServiceState.RESTARTING if self._restarts else ServiceState.STARTING)
+        self._set_state(ServiceState.RESTARTING if self._restarts else ServiceState.STARTING)
         death = asyncio.create_task(child.wait())
         healthy = asyncio.create_task(self._until_healthy())
         try:
@@ -143,28 +145,28 @@ class Service:
 
     async def _until_healthy(self) -> None:
         began = time.monotonic()
-        self._say(Kind.STEP, "starting")
-        said = 0
+        self._emit(Kind.STEP, "starting")
+        reported = 0
         while not await asyncio.to_thread(self.plan.is_healthy):
             waited = int(time.monotonic() - began)
-            if waited >= 2 and waited > said:
-                said = waited
-                self._say(Kind.PROGRESS, f"starting ({waited} s)")
+            if waited >= 2 and waited > reported:
+                reported = waited
+                self._emit(Kind.PROGRESS, f"starting ({waited} s)")
             await asyncio.sleep(_POLL_S)
         if self.on_healthy is not None:
             await self.on_healthy()
-        self._become(ServiceState.READY)
+        self._set_state(ServiceState.READY)
         self._ready.set()
-        self._say(Kind.DONE, f"ready at {self.plan.url} in {time.monotonic() - began:.1f} s")
+        self._emit(Kind.DONE, f"ready at {self.plan.url} in {time.monotonic() - began:.1f} s")
 
-    def _become(self, state: ServiceState) -> None:
+    def _set_state(self, state: ServiceState) -> None:
         self._state = state
         self._changed()
 
-    def _say(self, kind: Kind, message: str) -> None:
-        self._progress(Event(kind, self.plan.name, message))
+    def _emit(self, kind: Kind, message: str) -> None:
+        self._listener(LifecycleEvent(kind, self.plan.name, message))
 
-    def _last_words(self, status: int) -> str:
+    def _exit_message(self, status: int) -> str:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         lines = self._log.read_text(errors="replace")[-4000:].strip().splitlines()
         last = f": {lines[-1].strip()}" if lines and status > 0 else ""

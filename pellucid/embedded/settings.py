@@ -38,8 +38,8 @@ class SystemSettings(BaseModel):
     tls: Tls | None = None
     """How health is asked of a service that speaks TLS, because `<SERVICE>_TLS_CERTIFICATE` is set
     here or in `variables`; if absent, that very certificate is trusted."""
-    build_models: bool = True
-    """Whether models without a current `model.onnx` are built first."""
+    models: frozenset[str] | None = None
+    """Names of the models that are built and loaded; all where None."""
     watch: bool = True
     """Whether model folders that appear, change or go while the system runs are followed."""
     cache: Path | None = None

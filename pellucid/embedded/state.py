@@ -39,7 +39,7 @@ class ServiceRecord(BaseModel):
     tls: Tls | None = None
     """How to reach it where it speaks TLS; None for plain text."""
     health_service: str = ""
-    """Name to ask `grpc.health.v1` for; empty for Triton, which has its own."""
+    """Name in `grpc.health.v1`; empty for Triton, which has its own."""
     restarts: int = 0
     log: Path
 

@@ -1,4 +1,4 @@
-"""How a system is: what its state file says, and what its services answer just now."""
+"""How a system is: what its state file says, and what its services answer now."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -9,8 +9,10 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from pellucid.embedded.errors import NotRunning
-from pellucid.embedded.probes import ModelState, is_serving, is_triton_ready, model_states
+from pellucid.embedded.health import is_serving, is_triton_ready
 from pellucid.embedded.state import ServiceRecord, StateFolder, SystemRecord
+from pellucid.repository.errors import TritonUnavailable
+from pellucid.repository.model_control import ModelControl, ModelState
 
 
 class SystemState(StrEnum):
@@ -28,7 +30,7 @@ class SystemState(StrEnum):
 
 
 class ServiceStatus(BaseModel):
-    """One service, asked just now."""
+    """One service, checked just now."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,7 +42,7 @@ class ServiceStatus(BaseModel):
 
 
 class SystemStatus(BaseModel):
-    """One system, asked just now."""
+    """One system, checked just now."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -63,17 +65,17 @@ class SystemStatus(BaseModel):
 
 
 def status(state_dir: Path) -> SystemStatus:
-    """Ask a system how it is: its processes, the health of each service, the models."""
+    """How a system is: its processes, the health of each service, the models."""
     folder = StateFolder(state_dir)
     record = folder.read()
     if record is None:
         return SystemStatus(state=SystemState.DOWN, state_dir=folder.path)
     with ThreadPoolExecutor(max_workers=8) as threads:
-        services = tuple(threads.map(_ask, record.services))
+        services = tuple(threads.map(_check, record.services))
     triton = record.service("triton")
-    models = model_states(triton.url) if triton is not None and triton.running else ()
+    models = _models(triton.url) if triton is not None and triton.running else ()
     return SystemStatus(
-        state=_judge(record, services),
+        state=_state(record, services),
         state_dir=folder.path,
         record=record,
         services=services,
@@ -81,7 +83,14 @@ def status(state_dir: Path) -> SystemStatus:
     )
 
 
-def _ask(record: ServiceRecord) -> ServiceStatus:
+def _models(url: str) -> tuple[ModelState, ...]:
+    try:
+        return ModelControl(url).index()
+    except TritonUnavailable:
+        return ()
+
+
+def _check(record: ServiceRecord) -> ServiceStatus:
     running = record.running
     if not running:
         healthy = False
@@ -103,7 +112,7 @@ def _memory_bytes(pid: int) -> int:
     return total
 
 
-def _judge(record: SystemRecord, services: tuple[ServiceStatus, ...]) -> SystemState:
+def _state(record: SystemRecord, services: tuple[ServiceStatus, ...]) -> SystemState:
     if not record.running:
         return SystemState.STALE
     if not record.ready:

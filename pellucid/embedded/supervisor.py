@@ -3,39 +3,37 @@
 import asyncio
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
 import psutil
 
-from pellucid.embedded.building import build_models
+from pellucid.addresses import address
 from pellucid.embedded.environment import TritonEnvironment, build_environment
-from pellucid.embedded.errors import EmbeddedError, ServiceFailed
-from pellucid.embedded.events import Event, Kind, Progress, written
-from pellucid.embedded.models import Models
-from pellucid.embedded.ports import resolve_ports
-from pellucid.embedded.rotation import keep_short
+from pellucid.embedded.errors import BuildFailed, EmbeddedError, ServiceFailed
+from pellucid.embedded.log_rotation import rotate_long_logs
+from pellucid.embedded.ports import LOOPBACK, resolve_ports
 from pellucid.embedded.service import Service
-from pellucid.embedded.services import ServicePlan, plan_services, wanted_ports
+from pellucid.embedded.service_plans import ServicePlan, plan_services, wanted_ports
 from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.state import StateFolder, SystemRecord
-
-_FIRST_DELAY_S = 1.0
-_LONGEST_DELAY_S = 60.0
+from pellucid.lifecycle import Kind, LifecycleEvent, Listener, logged
+from pellucid.repository.errors import RepositoryError
+from pellucid.repository.follower import Follower
+from pellucid.repository.model_control import ModelControl
 
 
 class Supervisor:
     """One embedded system, from building to its end."""
 
-    def __init__(self, settings: SystemSettings, progress: Progress) -> None:
+    def __init__(self, settings: SystemSettings, listener: Listener) -> None:
         """Describe a system; `run` does everything."""
         self._settings = settings
         self._folder = StateFolder(settings.state_dir)
-        self._progress = written(self._folder.events, progress)
+        self._listener = logged(self._folder.events, listener)
         self._services: list[Service] = []
-        self._models: Models | None = None
-        self._automatic = ""
+        self._follower: Follower | None = None
         self._ready = False
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
@@ -50,15 +48,15 @@ class Supervisor:
         """
         try:
             with self._folder.claimed():
-                await self._live(stop, ready or asyncio.Event())
+                await self._run_claimed(stop, ready or asyncio.Event())
         except EmbeddedError as error:
-            self._say(Kind.FAILED, str(error))
+            self._emit(Kind.FAILED, str(error))
             raise
         except Exception as error:
-            # Nobody foresaw it, but whoever waits for the system must hear of its end.
-            self._say(Kind.FAILED, f"{type(error).__name__}: {error}")
+            # A bug, but whoever waits for the system must learn of its end.
+            self._emit(Kind.FAILED, f"{type(error).__name__}: {error}")
             raise
-        self._say(Kind.STOPPED, "stopped")
+        self._emit(Kind.STOPPED, "stopped")
 
     @property
     def record(self) -> SystemRecord:
@@ -71,18 +69,18 @@ class Supervisor:
             services=tuple(service.record for service in self._services),
         )
 
-    async def _live(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
-        self._say(Kind.STEP, "starting")
-        keeping = asyncio.create_task(keep_short(self._folder.logs))
+    async def _run_claimed(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
+        self._emit(Kind.STEP, "starting")
+        rotation = asyncio.create_task(rotate_long_logs(self._folder.logs))
         try:
             if await _unless(stop, self._start()):
                 self._ready = True
                 self._write()
-                self._say(Kind.READY, self._summary())
+                self._emit(Kind.READY, self._summary())
                 ready.set()
                 await self._follow(stop)
         finally:
-            keeping.cancel()
+            rotation.cancel()
             await self._end()
 
     async def _start(self) -> None:
@@ -90,13 +88,11 @@ class Supervisor:
         self._write()
         # Ports first: a taken one is said before minutes of building, not after.
         ports = resolve_ports(wanted_ports(self._settings))
-        environment = await self._build()
+        environment = await self._build(ports)
         plans = plan_services(self._settings, environment, ports)
         self._services = [self._service(plan) for plan in plans]
-        if environment is not None:
-            self._serve_models()
         for service in self._services:
-            service.keep()
+            service.start()
         try:
             async with asyncio.timeout(self._settings.start_timeout_s):
                 # The first failure is the answer; the others would wait in vain.
@@ -108,56 +104,45 @@ class Supervisor:
                 f"{', '.join(late)} not healthy after {limit} (see {self._folder.logs})"
             ) from None
 
-    async def _build(self) -> TritonEnvironment | None:
+    async def _build(self, ports: Mapping[str, int]) -> TritonEnvironment | None:
+        """Build Triton's environment and the models; None where the system has no Triton."""
         settings = self._settings
         if not settings.repository.is_dir():
             raise EmbeddedError(f"there is no model repository at {settings.repository.absolute()}")
         if "triton" not in settings.services:
             return None
-        if not settings.build_models:
-            return await self._environment()
-        models = build_models(settings.repository, self._progress)
-        environment, _ = await asyncio.gather(self._environment(), models)
+        url = address(LOOPBACK, ports["triton"])
+        self._follower = follower = Follower(
+            settings.repository, ModelControl(url), allowed=settings.models, listener=self._listener
+        )
+        try:
+            environment, _ = await asyncio.gather(self._environment(follower), follower.build())
+        except RepositoryError as error:
+            raise BuildFailed(str(error)) from error
         return environment
 
-    async def _environment(self) -> TritonEnvironment:
+    async def _environment(self, follower: Follower) -> TritonEnvironment:
         cache = self._settings.cache
-        environment = await asyncio.to_thread(build_environment, cache, self._progress)
-        self._automatic = await asyncio.to_thread(environment.automatic_precision)
+        environment = await asyncio.to_thread(build_environment, cache, self._listener)
+        follower.automatic_precision = await asyncio.to_thread(environment.automatic_precision)
         return environment
 
     def _service(self, plan: ServicePlan) -> Service:
         log = self._folder.logs / f"{plan.name}.log"
-        return Service(plan, log, self._progress, self._write)
-
-    def _serve_models(self) -> None:
-        triton = next(s for s in self._services if s.plan.name == "triton")
-        repository = self._settings.repository
-        self._models = Models(repository, triton.plan.url, self._automatic, self._progress)
-        triton.on_healthy = self._models.load_all
+        service = Service(plan, log, self._listener, self._write)
+        if plan.name == "triton" and self._follower is not None:
+            service.on_healthy = self._follower.load
+        return service
 
     async def _follow(self, stop: asyncio.Event) -> None:
-        if self._models is None or not self._settings.watch:
+        if self._follower is not None and self._settings.watch:
+            await _unless(stop, self._follower.follow())
+        else:
             await stop.wait()
-            return
-        delay = _FIRST_DELAY_S
-        while not stop.is_set():
-            begin = time.monotonic()
-            try:
-                await _unless(stop, self._models.follow())
-            except Exception as error:
-                if time.monotonic() - begin > _LONGEST_DELAY_S:  # it had worked for a while
-                    delay = _FIRST_DELAY_S
-                # A model that cannot be followed must not end those that are served.
-                why = f"{str(error) or type(error).__name__}; trying again in {delay:g} s"
-                self._say(Kind.WARNING, f"following the models failed: {why}")
-                await _unless(stop, asyncio.sleep(delay))
-                # What fails may be a build, and a build costs.
-                delay = min(delay * 2, _LONGEST_DELAY_S)
 
     async def _end(self) -> None:
         if self._services:
-            self._say(Kind.STEP, "stopping")
+            self._emit(Kind.STEP, "stopping")
         while self._services:
             await self._services[-1].stop(self._settings.stop_grace_s)
             self._services.pop()
@@ -167,11 +152,11 @@ class Supervisor:
         self._folder.write(self.record)
 
     def _summary(self) -> str:
-        door = self._services[-1].plan
-        return f"{door.name} is ready at {door.url}"
+        last = self._services[-1].plan
+        return f"{last.name} is ready at {last.url}"
 
-    def _say(self, kind: Kind, message: str) -> None:
-        self._progress(Event(kind, "system", message))
+    def _emit(self, kind: Kind, message: str) -> None:
+        self._listener(LifecycleEvent(kind, "system", message))
 
 
 def end_leftovers(folder: StateFolder, grace_s: float = 5.0) -> list[int]:

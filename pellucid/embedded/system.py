@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Self
 
 from pellucid.embedded.errors import NotRunning
-from pellucid.embedded.events import Progress, silent
 from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.state import ServiceRecord, SystemRecord
 from pellucid.embedded.supervisor import Supervisor
+from pellucid.lifecycle import Listener, ignore
 
 
 class EmbeddedSystem:
@@ -19,10 +19,10 @@ class EmbeddedSystem:
     Everything ends with the block, and also when this process is killed.
     """
 
-    def __init__(self, settings: SystemSettings, progress: Progress = silent) -> None:
+    def __init__(self, settings: SystemSettings, listener: Listener = ignore) -> None:
         """Describe a system; entering the block builds and starts it."""
         self._settings = settings
-        self._progress = progress
+        self._listener = listener
         self._supervisor: Supervisor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -93,7 +93,7 @@ class EmbeddedSystem:
     async def _supervise(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self._supervisor = Supervisor(self._settings, self._progress)
+        self._supervisor = Supervisor(self._settings, self._listener)
         ready = asyncio.Event()
         announcing = asyncio.create_task(self._announce(ready))
         try:
@@ -114,24 +114,21 @@ class EmbeddedTriton(EmbeddedSystem):
         repository: Path,
         state_dir: Path,
         *,
-        build_models: bool = True,
         watch: bool = False,
-        progress: Progress = silent,
+        listener: Listener = ignore,
     ) -> None:
         """Describe it; every model of the repository is built and loaded on entering.
 
         Args:
             repository: Triton's model repository.
             state_dir: folder for the state file and the log, one for each running system.
-            build_models: whether missing graphs are built first.
             watch: whether folders that appear later are loaded by themselves.
-            progress: told what happens.
+            listener: receives what happens.
         """
         settings = SystemSettings(
             repository=repository,
             state_dir=state_dir,
             services=("triton",),
-            build_models=build_models,
             watch=watch,
         )
-        super().__init__(settings, progress)
+        super().__init__(settings, listener)

@@ -16,7 +16,7 @@ from tritonclient.grpc import InferenceServerClient
 from pellucid.architectures import BUILDERS
 from pellucid.architectures.weights import save_keras, save_torch
 from pellucid.cards import Card
-from pellucid.export import export_model
+from pellucid.repository.build import build_model
 from tests import twins
 
 _SAVE = {"torch": save_torch, "keras": save_keras}
@@ -75,7 +75,7 @@ def serving(
             _SAVE[architecture.framework](network.make(), file)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # exporters use what their frameworks deprecate
-                export_model(repository / network.card.name)
+                build_model(repository / network.card.name)
             for folder in _folders(network):
                 client.load_model(folder)
         yield

@@ -23,8 +23,8 @@ from pellucid.api.gateway.v1.gateway_pb2 import (
     GetCapabilitiesRequest,
 )
 from pellucid.cards import Card
-from pellucid.embedded.probes import is_serving
-from pellucid.embedded.services import HEALTH_SERVICES
+from pellucid.embedded.health import is_serving
+from pellucid.embedded.service_plans import HEALTH_SERVICES
 from pellucid.embedded.system import EmbeddedSystem
 from tests.integration.system import media
 from tests.models import IMAGE, linear_model, write_linear

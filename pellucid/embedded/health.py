@@ -1,0 +1,46 @@
+"""Whether running services are ready."""
+
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from pellucid.client.connection import Tls
+
+_TIMEOUT_S = 2.0
+
+
+def is_serving(
+    url: str, service: str, tls: Tls | None = None, timeout_s: float = _TIMEOUT_S
+) -> bool:
+    """Whether `grpc.health.v1` says SERVING; False also when nobody answers."""
+    request = health_pb2.HealthCheckRequest(service=service)
+    with _open(url, tls) as channel:
+        try:
+            # The types of this stub leave its methods out.
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            answer = stub.Check(request, timeout=timeout_s)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def is_triton_ready(url: str, timeout_s: float = _TIMEOUT_S) -> bool:
+    """Whether Triton takes requests; False also when nobody answers."""
+    with _open(url) as channel:
+        try:
+            answer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ServerReady(
+                service_pb2.ServerReadyRequest(), timeout=timeout_s
+            )
+        except grpc.RpcError:
+            return False
+    return bool(answer.ready)
+
+
+def _open(url: str, tls: Tls | None = None) -> grpc.Channel:
+    # A channel of its own for every check: a shared one would back off while a service starts.
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+    if tls is None:
+        return grpc.insecure_channel(url, options)
+    return grpc.secure_channel(url, tls.credentials(), options)

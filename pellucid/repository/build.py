@@ -1,0 +1,113 @@
+"""Building: from a folder's card and weights to everything that Triton loads."""
+
+import os
+from pathlib import Path
+
+import onnx
+
+from pellucid.cards import Card
+from pellucid.repository.classifier import classifier_graph
+from pellucid.repository.config import classifier_config, masked_config
+from pellucid.repository.errors import ModelNotBuilt
+from pellucid.repository.folder import ModelFolder
+from pellucid.repository.graphs import read_graph, set_source, source_of
+from pellucid.repository.masked import masked_graph
+
+
+def is_current(path: Path) -> bool:
+    """Whether everything that `build_model` writes is there and made from what is there now.
+
+    Raises:
+        ModelNotBuilt: the folder cannot be built at all.
+    """
+    folder = ModelFolder.read(path)
+    digest = folder.weights_digest()
+    source = folder.source(digest)
+    return (
+        all(_holds(path, content) for path, content in _configs(folder, digest).items())
+        and (not folder.builds or _source_in(folder.graph) == source)
+        and _source_in(folder.masked_graph) == source
+    )
+
+
+def build_model(path: Path) -> None:
+    """Build what Triton serves from a folder's card and weights.
+
+    Writes `config.pbtxt` and `<version>/model.onnx` (unless the folder brings its own graph), and
+    the sibling folder `<name>_masked` with the same two. Nothing is written that is there already.
+
+    Args:
+        path: folder with `card.yaml` and `<version>/weights.safetensors` or `<version>/model.onnx`.
+
+    Raises:
+        ModelNotBuilt: the folder cannot be built; the message says why.
+    """
+    folder = ModelFolder.read(path)
+    digest = folder.weights_digest()
+    graphs = _graphs(folder, folder.source(digest))
+    configs = _configs(folder, digest)
+    if not all(_holds(path, content) for path, content in graphs.items()):
+        # Without a configuration a folder is not loaded: should the building end half way, no
+        # graph is served under the digest of another.
+        for config in configs:
+            config.unlink(missing_ok=True)
+    for path, content in (graphs | configs).items():
+        _replace(path, content)
+
+
+def _graphs(folder: ModelFolder, source: str) -> dict[Path, bytes]:
+    card = folder.card
+    if folder.builds and card.architecture is not None:
+        graph = classifier_graph(card, card.architecture, folder.weights)
+        set_source(graph, source)
+    else:
+        graph = read_graph(folder.graph)
+    _check(graph, card)
+    masked = masked_graph(graph, card.preprocess.channel_axis)
+    set_source(masked, source)
+    built = {folder.graph: graph.SerializeToString()} if folder.builds else {}
+    return built | {folder.masked_graph: masked.SerializeToString()}
+
+
+def _configs(folder: ModelFolder, digest: str) -> dict[Path, bytes]:
+    return {
+        folder.config: classifier_config(folder.card, digest).encode(),
+        folder.masked_config: masked_config(folder.card, digest).encode(),
+    }
+
+
+def _check(graph: onnx.ModelProto, card: Card) -> None:
+    shapes = {
+        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim][1:]
+        for value in (*graph.graph.input, *graph.graph.output)
+    }
+    for name, wanted in (("input", [*card.preprocess.shape]), ("logits", [card.logits])):
+        if name not in shapes:
+            raise ModelNotBuilt(f"model.onnx of {card.name} has no `{name}`: {sorted(shapes)}")
+        if shapes[name] != wanted:
+            raise ModelNotBuilt(
+                f"`{name}` of model.onnx of {card.name} has the shape {shapes[name]}, "
+                f"the card says {wanted}"
+            )
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def _source_in(path: Path) -> str | None:
+    try:
+        return source_of(read_graph(path))
+    except ModelNotBuilt:
+        # Missing or damaged, it is not what would be written.
+        return None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    if _holds(path, content):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Two systems may build the same repository at once.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,130 @@
+"""A model's folder: where everything is, and what its graphs must have been built from."""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from pellucid.cards import MASKED_SUFFIX, Card
+from pellucid.repository.errors import ModelNotBuilt
+
+CONFIG: Final = "config.pbtxt"
+GRAPH: Final = "model.onnx"
+WEIGHTS: Final = "weights.safetensors"
+_EXPORTER: Final = "1"
+"""Part of every source digest: a change of how graphs are built makes the old ones stale."""
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """Paths of one model, and what its graphs must have been built from.
+
+    Everything is of the version that the card names. A version folder with `weights.safetensors`
+    has its `model.onnx` built; one without must bring it.
+    """
+
+    path: Path
+    card: Card
+
+    @classmethod
+    def read(cls, path: Path) -> "ModelFolder":
+        """Read a folder's card.
+
+        Raises:
+            ModelNotBuilt: the folder has no valid card, neither weights nor a graph, or weights
+                without an architecture.
+        """
+        try:
+            folder = cls(path, Card.read(path / "card.yaml"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ModelNotBuilt(f"{path.name}/card.yaml: {error}") from error
+        folder._check()
+        return folder
+
+    def _check(self) -> None:
+        name, version = self.path.name, self.card.version
+        if self.card.name != name:
+            raise ModelNotBuilt(f"{name}/card.yaml is of a model called {self.card.name!r}")
+        if not version.isascii() or not version.isdecimal() or version.startswith("0"):
+            raise ModelNotBuilt(
+                f"{name}/card.yaml: version names a folder of Triton's, so it must be a number "
+                f"from 1 up, not {version!r}"
+            )
+        if not self.weights.is_file() and not self.graph.is_file():
+            raise ModelNotBuilt(f"{name}/{version} has neither {WEIGHTS} nor {GRAPH}")
+        if self.builds and self.card.architecture is None:
+            raise ModelNotBuilt(f"{name}/card.yaml has weights but names no architecture")
+
+    @property
+    def weights(self) -> Path:
+        """The committed weights."""
+        return self.path / self.card.version / WEIGHTS
+
+    @property
+    def graph(self) -> Path:
+        """The classifier's graph."""
+        return self.path / self.card.version / GRAPH
+
+    @property
+    def config(self) -> Path:
+        """The classifier's configuration."""
+        return self.path / CONFIG
+
+    @property
+    def masked_graph(self) -> Path:
+        """The graph that expands masks."""
+        return self._masked / self.card.version / GRAPH
+
+    @property
+    def masked_config(self) -> Path:
+        """The configuration of the graph that expands masks."""
+        return self._masked / CONFIG
+
+    @property
+    def _masked(self) -> Path:
+        return self.path.with_name(self.path.name + MASKED_SUFFIX)
+
+    @property
+    def builds(self) -> bool:
+        """Whether the classifier's graph is built from weights."""
+        return self.weights.is_file()
+
+    def weights_digest(self) -> str:
+        """SHA-256 of the weights, or of the graph where there are none; hexadecimal."""
+        return file_digest(self.weights if self.builds else self.graph)
+
+    def source(self, weights_digest: str) -> str:
+        """Digest of everything that decides what the graphs compute."""
+        architecture = self.card.architecture
+        facts = {
+            "exporter": _EXPORTER,
+            "weights": weights_digest,
+            "architecture": architecture
+            and architecture.model_dump(include={"framework", "builder", "arguments"}),
+            "shape": self.card.preprocess.shape,
+            "layout": self.card.preprocess.layout,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file; hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_folders(repository: Path, allowed: Collection[str] | None = None) -> Iterator[Path]:
+    """Folders of a repository that have a card, by name; `allowed` names, or all where None."""
+    for path in sorted(card.parent for card in repository.glob("*/card.yaml")):
+        if allowed is None or path.name in allowed:
+            yield path
+
+
+def names_of(text: str | None) -> frozenset[str] | None:
+    """Names of models out of a list with commas; None, which stands for all, where it is empty."""
+    names = frozenset(name.strip() for name in (text or "").split(",") if name.strip())
+    return names or None

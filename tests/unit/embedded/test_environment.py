@@ -1,0 +1,14 @@
+"""Triton's environment: what the machine has to bring."""
+
+from pathlib import Path
+
+import pytest
+
+from pellucid.embedded.environment import libpython
+from pellucid.embedded.errors import MissingPrerequisite
+
+
+def test_a_missing_libpython_is_said_with_its_remedy(tmp_path: Path) -> None:
+    variables = {"LIBDIR": str(tmp_path), "INSTSONAME": "libpython3.11.a", "MULTIARCH": ""}
+    with pytest.raises(MissingPrerequisite, match=r"apt install libpython3\.11"):
+        libpython(variables, str(tmp_path))

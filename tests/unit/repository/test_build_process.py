@@ -1,0 +1,45 @@
+"""What is made of the builder's output and of its end."""
+
+from pathlib import Path
+
+import pytest
+
+from pellucid.lifecycle import Kind, LifecycleEvent, ignore
+from pellucid.repository.build_process import build_repository
+from pellucid.repository.errors import BuilderFailed
+
+
+def builder(*lines: str, then: str = "") -> tuple[str, ...]:
+    """A program that writes some lines and then does something else; the folder is its `$0`."""
+    return ("/bin/sh", "-c", "\n".join([*(f"echo '{line}'" for line in lines), then]))
+
+
+def line(kind: Kind, message: str) -> str:
+    return LifecycleEvent(kind, "one", message).to_json()
+
+
+async def test_lines_that_are_no_events_are_passed_over(tmp_path: Path) -> None:
+    program = builder(line(Kind.STEP, "building"), "", "a warning", line(Kind.DONE, "built"))
+    events: list[LifecycleEvent] = []
+    assert await build_repository(tmp_path, events.append, builder=program) == {}
+    assert [event.kind for event in events] == [Kind.STEP, Kind.DONE]
+
+
+async def test_a_model_that_is_not_built_is_a_warning_and_returned(tmp_path: Path) -> None:
+    program = builder(line(Kind.WARNING, "not built: no card"), then="exit 1")
+    events: list[LifecycleEvent] = []
+    failures = await build_repository(tmp_path, events.append, builder=program)
+    assert failures == {"one": "not built: no card"}
+    assert [event.kind for event in events] == [Kind.WARNING]
+
+
+async def test_a_builder_that_fails_without_naming_a_model_has_failed(tmp_path: Path) -> None:
+    program = builder(then="echo 'ImportError: no onnx' >&2; exit 1")
+    with pytest.raises(BuilderFailed, match="status 1: ImportError: no onnx"):
+        await build_repository(tmp_path, ignore, builder=program)
+
+
+async def test_the_builder_is_given_the_folder_and_the_allowed_models(tmp_path: Path) -> None:
+    program = builder(then=f'echo "$0 $@" > {tmp_path}/arguments')
+    await build_repository(tmp_path, ignore, {"two", "one"}, program)
+    assert (tmp_path / "arguments").read_text() == f"{tmp_path} --models one,two\n"

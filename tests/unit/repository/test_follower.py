@@ -1,0 +1,128 @@
+"""A repository followed while it and its Triton change."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pellucid.lifecycle import Kind, LifecycleEvent, Listener
+from pellucid.repository.errors import BuilderFailed
+from pellucid.repository.follower import Build, Follower
+from pellucid.repository.model_control import ModelControl
+from tests.models import linear_model
+from tests.unit.repository.fakes import FakeTriton, serving
+
+WITHIN_S = 10
+PAIR = {"linear", "linear_masked"}
+
+
+async def build_nothing(
+    repository: Path, listener: Listener, allowed: Collection[str] | None
+) -> dict[str, str]:
+    return {}
+
+
+@asynccontextmanager
+async def following(
+    repository: Path, url: str, build: Build = build_nothing
+) -> AsyncIterator[list[LifecycleEvent]]:
+    """Follow meanwhile, with short pauses; gives the events."""
+    events: list[LifecycleEvent] = []
+    follower = Follower(
+        repository, ModelControl(url), listener=events.append, build=build, period_s=0.02, gap_s=0
+    )
+    task = asyncio.create_task(follower.follow())
+    yield events
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_models_come_and_go_with_their_folders(triton: FakeTriton, tmp_path: Path) -> None:
+    async with following(tmp_path, triton.url):
+        linear_model(tmp_path)
+        await until(lambda: set(triton.ready) == PAIR)
+        shutil.rmtree(tmp_path / "linear")
+        await until(lambda: not triton.ready)
+
+
+async def test_a_triton_that_was_started_anew_gets_its_models_again(
+    triton: FakeTriton, tmp_path: Path
+) -> None:
+    linear_model(tmp_path)
+    async with following(tmp_path, triton.url):
+        await until(lambda: set(triton.ready) == PAIR)
+        triton.restart()
+        await until(lambda: set(triton.ready) == PAIR)
+
+
+async def test_a_follower_builds_before_triton_is_there_and_loads_when_it_comes(
+    tmp_path: Path,
+) -> None:
+    built = asyncio.Event()
+
+    async def build(
+        repository: Path, listener: Listener, allowed: Collection[str] | None
+    ) -> dict[str, str]:
+        built.set()
+        return {}
+
+    linear_model(tmp_path)
+    with serving(FakeTriton()) as gone:
+        pass
+    async with following(tmp_path, gone.url, build) as events:
+        await asyncio.wait_for(built.wait(), WITHIN_S)
+        with serving(gone):
+            await until(lambda: set(gone.ready) == PAIR)
+    assert [event.kind for event in events].count(Kind.WARNING) == 1
+
+
+async def test_a_build_that_failed_is_tried_again(triton: FakeTriton, tmp_path: Path) -> None:
+    outcomes = iter([BuilderFailed("the builder was killed"), RuntimeError("no such thing")])
+
+    async def build(
+        repository: Path, listener: Listener, allowed: Collection[str] | None
+    ) -> dict[str, str]:
+        if error := next(outcomes, None):
+            raise error
+        return {}
+
+    linear_model(tmp_path)
+    async with following(tmp_path, triton.url, build) as events:
+        await until(lambda: set(triton.ready) == PAIR)
+    warnings = [event.message for event in events if event.kind is Kind.WARNING]
+    assert [warning.partition(";")[0] for warning in warnings] == [
+        "the builder was killed",
+        "no such thing",
+    ]
+
+
+async def test_what_comes_while_models_are_built_is_built_next(
+    triton: FakeTriton, tmp_path: Path
+) -> None:
+    built: list[list[str]] = []
+    config = linear_model(tmp_path / "elsewhere", "late").folder / "config.pbtxt"
+
+    async def build(
+        repository: Path, listener: Listener, allowed: Collection[str] | None
+    ) -> dict[str, str]:
+        built.append(sorted(path.name for path in repository.iterdir()))
+        if len(built) == 1:  # a copy begins, and its last file is there only after the build
+            late = repository / "late"
+            shutil.copytree(config.parent, late)
+            (late / "config.pbtxt").unlink()
+        else:
+            shutil.copy(config, repository / "late")
+        return {}
+
+    repository = tmp_path / "repository"
+    linear_model(repository, "early")
+    async with following(repository, triton.url, build):
+        await until(lambda: "late" in triton.ready)
+    assert built[:2] == [["early", "early_masked"], ["early", "early_masked", "late"]]
