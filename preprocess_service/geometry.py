@@ -1,7 +1,5 @@
 """A picture to the size that a model wants, and the way back."""
 
-from collections.abc import Callable
-
 import numpy as np
 from PIL import Image
 
@@ -12,9 +10,7 @@ from preprocess_service.media import Affine, Picture
 Box = tuple[float, float, float, float]
 
 
-def fit(
-    picture: Picture, contract: ImageContract, checkpoint: Callable[[], None]
-) -> tuple[FloatArray, Affine]:
+def fit(picture: Picture, contract: ImageContract) -> tuple[FloatArray, Affine]:
     """Bring a picture to the model's size and channels.
 
     Resizing is bilinear over all pixels that a new one covers, in float32, so that 16 bits
@@ -29,7 +25,6 @@ def fit(
     rows = slice(corner[1], corner[1] + size[1])
     columns = slice(corner[0], corner[0] + size[0])
     for channel, plane in enumerate(_planes(picture, contract.channels)):
-        checkpoint()
         result[rows, columns, channel] = _resize(plane, size, box)
         if picture.values.ndim == 2 or contract.channels == 1:
             result[rows, columns] = result[rows, columns, :1]
