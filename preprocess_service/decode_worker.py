@@ -22,10 +22,10 @@ from preprocess_service.errors import too_costly
 from preprocess_service.frames import Kind
 from preprocess_service.settings import PreprocessSettings
 
-Answer = Callable[[bytes | bytearray, PreprocessSettings], tuple[Kind, bytes]]
+Respond = Callable[[bytes | bytearray, PreprocessSettings], tuple[Kind, bytes]]
 
 
-def answer(request: bytes | bytearray, settings: PreprocessSettings) -> tuple[Kind, bytes]:
+def respond(request: bytes | bytearray, settings: PreprocessSettings) -> tuple[Kind, bytes]:
     """Read the file of an encoded `PreprocessRequest`; never raises."""
     memory = MemoryGauge()
     maximum = settings.decode_memory_bytes
@@ -56,20 +56,20 @@ def _preprocess(encoded: bytes | bytearray, settings: PreprocessSettings) -> byt
     return encoding.encode_result(result).SerializeToString()
 
 
-def serve(channel: socket.socket, parent: int, answer: Answer) -> None:
-    """Answer requests until the service hangs up."""
+def serve(channel: socket.socket, parent: int, respond: Respond) -> None:
+    """Respond requests until the service hangs up."""
     _, text = frames.receive(channel)
     settings = PreprocessSettings.model_validate_json(text)
     confine(settings.decode_memory_bytes, parent)
     frames.send(channel, Kind.READY, str(os.getpid()).encode())
     while True:
         _, request = frames.receive(channel)
-        kind, payload = answer(request, settings)
+        kind, payload = respond(request, settings)
         del request
         frames.send(channel, kind, payload)
 
 
-def fork_workers(control: socket.socket, answer: Answer = answer) -> None:
+def fork_workers(control: socket.socket, respond: Respond = respond) -> None:
     """Fork a worker for every channel that arrives, until the service is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody collects what they leave
     for number in (signal.SIGINT, signal.SIGTERM):  # which the service may get with its group
@@ -84,7 +84,7 @@ def fork_workers(control: socket.socket, answer: Answer = answer) -> None:
         if os.fork() == 0:
             control.close()
             try:
-                serve(socket.socket(fileno=descriptors[0]), parent, answer)
+                serve(socket.socket(fileno=descriptors[0]), parent, respond)
             except (EOFError, ConnectionError):
                 os._exit(0)
             finally:

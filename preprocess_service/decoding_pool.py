@@ -39,7 +39,7 @@ class Decoded(NamedTuple):
 @dataclass
 class _Job:
     request: Payload
-    answer: asyncio.Future[Decoded]
+    decoded: asyncio.Future[Decoded]
     """Cancelled by whoever waits for it."""
     is_begun: bool = False
 
@@ -99,7 +99,7 @@ class DecodingPool:
         self._load += 1
         self._jobs.put_nowait(job)
         try:
-            return await job.answer
+            return await job.decoded
         finally:
             if not job.is_begun:
                 self._load -= 1
@@ -108,7 +108,7 @@ class DecodingPool:
         """Give the worker of a slot, or what replaces it, one file after the other."""
         while True:
             job = await self._jobs.get()
-            if job.answer.done():  # cancelled while it waited
+            if job.decoded.done():  # cancelled while it waited
                 continue
             job.is_begun = True
             try:
@@ -126,11 +126,11 @@ class DecodingPool:
         asking = asyncio.ensure_future(worker.ask(job.request, settings.max_message_bytes))
         try:
             await asyncio.wait(
-                (asking, job.answer),
+                (asking, job.decoded),
                 timeout=settings.decode_timeout_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            if job.answer.done():
+            if job.decoded.done():
                 await asyncio.wait((asking,), timeout=_GRACE_S)
         finally:
             is_late = asking.cancel()
@@ -138,7 +138,7 @@ class DecodingPool:
         if is_late:
             limit = settings.decode_timeout_s
             _refuse(job, too_costly("seconds", limit, "decode_timeout_s"))
-            return Cause.CANCELLED if job.answer.cancelled() else Cause.TOO_SLOW
+            return Cause.CANCELLED if job.decoded.cancelled() else Cause.TOO_SLOW
         try:
             cause = _settle(job, *asking.result(), perf_counter() - start)
         except Exception:  # it hung up, or what it says makes no sense
@@ -161,8 +161,8 @@ class DecodingPool:
 
 def _settle(job: _Job, kind: Kind, payload: bytearray, seconds: float) -> Cause | None:
     if kind is Kind.RESPONSE:
-        if not job.answer.done():
-            job.answer.set_result(Decoded(payload, seconds))
+        if not job.decoded.done():
+            job.decoded.set_result(Decoded(payload, seconds))
         return None
     if kind is Kind.BUG:
         _refuse(job, RuntimeError(payload.decode()))
@@ -174,5 +174,5 @@ def _settle(job: _Job, kind: Kind, payload: bytearray, seconds: float) -> Cause 
 
 
 def _refuse(job: _Job, error: PellucidError | RuntimeError) -> None:
-    if not job.answer.done():
-        job.answer.set_exception(error)
+    if not job.decoded.done():
+        job.decoded.set_exception(error)

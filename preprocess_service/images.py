@@ -51,10 +51,10 @@ def decode_png(content: bytes, settings: PreprocessSettings) -> Picture:
     image = _open(PngImagePlugin.PngImageFile, content, PNG, settings)
     if getattr(image, "is_animated", False):
         raise unsupported(PNG, "it is an animation", "send a single picture")
-    colour, bit_depth = _PNG_COLOURS[image.mode], _bit_depth(image)
     if _PNG_END not in content:
         raise unreadable(PNG, "it is cut off before its end")
     with translated(PNG, _DAMAGED):
+        colour, bit_depth = _PNG_COLOURS[image.mode], _bit_depth(image)
         # All checksums, of which loading looks at few; a picture that was verified cannot load.
         PngImagePlugin.PngImageFile(BytesIO(content)).verify()
         image.load()

@@ -4,7 +4,6 @@ from typing import Any, Final, Protocol
 
 from pellucid.contracts import ImageContract, InputSpec, LogMelContract
 from preprocess_service import image_windows, log_mel_windows, sniffing
-from preprocess_service.errors import check_limit
 from preprocess_service.media import Preprocessed
 from preprocess_service.settings import PreprocessSettings
 
@@ -44,7 +43,6 @@ def preprocess(
         UnsupportedMedia: it is of a kind that is not read, or not by this contract.
         MediaLimitExceeded: it is too large, or its response would be.
     """
-    check_limit("bytes", len(content), settings.max_content_bytes, "max_content_bytes")
     media_type = sniffing.sniff(content, contract.media)
     read = _READERS[type(contract)]
     return read(content, media_type, contract, settings, with_preview=with_preview)

@@ -7,6 +7,7 @@ from pellucid.errors import DeadlineTooShort, PellucidError, QueueFull
 from pellucid.serving.deadline import Deadline
 from preprocess_service import metrics
 from preprocess_service.decoding_pool import Decoded, DecodingPool
+from preprocess_service.errors import check_limit
 from preprocess_service.settings import PreprocessSettings
 
 
@@ -30,7 +31,9 @@ class Preprocessor:
             QueueFull: too many files are waiting.
             DeadlineTooShort: the time is up.
         """
+        settings, size = self._settings, len(request.content)
         try:
+            check_limit("bytes", size, settings.max_content_bytes, "max_content_bytes")
             response, seconds = await self._in_turn(request, deadline)
         except PellucidError as error:
             metrics.REJECTED.labels(error.reason).inc()

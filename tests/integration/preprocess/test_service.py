@@ -230,6 +230,16 @@ async def test_a_bad_file_gets_its_reason_and_the_next_one_works(
     assert len((await service.read(png(pixels()), image_contract())).windows) == 1
 
 
+async def test_a_file_of_too_many_bytes_is_refused_with_both_sizes(fork_server: ForkServer):
+    async with running(fork_server, max_content_bytes=100) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await service.read(bytes(101), image_contract())
+    error = from_rpc_error(caught.value, "preprocess service")
+    assert type(error) is MediaLimitExceeded
+    assert error.metadata["limit"] == "max_content_bytes"
+    assert (error.metadata["maximum"], error.metadata["actual"]) == ("100", "101")
+
+
 async def test_a_bad_contract_is_named_by_its_field(service: Service):
     request = preprocess_pb2.PreprocessRequest(content=png(pixels()))
     request.contract.image.height = 5000

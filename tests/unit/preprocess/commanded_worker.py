@@ -26,7 +26,7 @@ def obey(encoded: bytes | bytearray, settings: PreprocessSettings) -> tuple[Kind
         case b"write":
             with open("client_data", "wb") as file:
                 file.write(b"of a client")
-    return decode_worker.answer(encoded, settings)
+    return decode_worker.respond(encoded, settings)
 
 
 if __name__ == "__main__":

@@ -163,3 +163,10 @@ def compressed(syntax: UID, *frames: bytes, picture: Dataset | None = None) -> b
 def jpeg_2000(values: Any = None, **options: Any) -> bytes:
     image = Image.fromarray(pixels() if values is None else values)
     return save(image, "JPEG2000", **options)
+
+
+def ogg_checksum(page: bytes) -> bytes:
+    """Ogg's CRC-32: that of zlib with all bits the other way round, and no inversion."""
+    turned = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+    reflected = zlib.crc32(page.translate(turned), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    return reflected.to_bytes(4, "big").translate(turned)

@@ -23,6 +23,7 @@ from tests.unit.preprocess.files import (
     dataset,
     image_contract,
     jpeg_2000,
+    ogg_checksum,
     pixels,
     png,
     segment,
@@ -227,14 +228,7 @@ def page(packet: bytes, number: int, flags: int = 0, *, version: int = 0, stream
     segments = segments.removesuffix(b"\0") if packet else segments
     head = b"OggS" + bytes([version, flags]) + bytes(8) + struct.pack("<II", stream, number)
     body = bytes([len(segments)]) + segments + packet
-    return head + checksum(head + bytes(4) + body) + body
-
-
-def checksum(page: bytes) -> bytes:
-    """Ogg's CRC-32: that of zlib with all bits the other way round, and no inversion."""
-    turned = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-    reflected = zlib.crc32(page.translate(turned), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
-    return reflected.to_bytes(4, "big").translate(turned)
+    return head + ogg_checksum(head + bytes(4) + body) + body
 
 
 def ogg(*packets: bytes, stream: int = 1) -> bytes:

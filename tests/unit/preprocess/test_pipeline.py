@@ -23,7 +23,6 @@ IMAGE, SOUND = image_contract(), sound_contract()
 @pytest.mark.parametrize(
     ("content", "contract", "settings", "limit"),
     [
-        (png(pixels()), IMAGE, {"max_content_bytes": 100}, "max_content_bytes"),
         (png(pixels()), IMAGE, {"max_pixels": 24 * 32 - 1}, "max_pixels"),
         (smooth_jpeg(), IMAGE, {"max_pixels": 64 * 48 - 1}, "max_pixels"),
         (dicom(dataset(pixels())), IMAGE, {"max_pixels": 24 * 32 - 1}, "max_pixels"),
