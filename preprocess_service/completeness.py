@@ -7,6 +7,8 @@ _STREAMED = 0x7FFF_0000
 """From this length on, the header was written before the length was known: the samples then reach
 to the end of the file."""
 _FIRST_FRAME_BYTES = 2048
+_COUNTS_FRAMES = 1
+"""Flag of the tag in an MP3's first frame."""
 _PAGE_BYTES = 27
 
 
@@ -60,4 +62,5 @@ def is_counted(content: bytes) -> bool:
     """Whether an MP3 says how long it is; where it does not, libsndfile only guesses."""
     start = skip_id3(content)
     first = content[start : start + _FIRST_FRAME_BYTES]
-    return b"Xing" in first or b"Info" in first
+    at = max(first.find(b"Xing"), first.find(b"Info"))
+    return at > 0 and bool(int.from_bytes(first[at + 4 : at + 8], "big") & _COUNTS_FRAMES)

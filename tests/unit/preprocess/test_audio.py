@@ -67,6 +67,14 @@ def test_an_mp3_with_tags_around_it_is_read(trailer: bytes):
     assert decode(content).facts.duration_seconds == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.parametrize("trailer", [b"", b"TAG" + bytes(125), bytes(5_000)])
+def test_an_mp3_that_does_not_say_how_long_it_is_is_not_taken_for_cut_off(trailer: bytes):
+    told = sound(tone(2.0), "MP3")
+    untold = told.replace(b"Xing", bytes(4)) + trailer
+    assert untold[: len(told)] != told
+    assert len(decode(untold).samples)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e6])
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
 def test_samples_that_are_no_sound_are_refused_by_place(value: float, subtype: str):
