@@ -62,16 +62,13 @@ def serve(channel: socket.socket, parent: int, respond: Respond) -> None:
     settings = PreprocessSettings.model_validate_json(text)
     confine(settings.decode_memory_bytes, parent)
     frames.send(channel, Kind.READY, str(os.getpid()).encode())
-    while True:
-        _, request = frames.receive(channel)
-        kind, payload = respond(request, settings)
-        del request
-        frames.send(channel, kind, payload)
+    while True:  # and keep nothing of a file
+        frames.send(channel, *respond(frames.receive(channel)[1], settings))
 
 
 def fork_workers(control: socket.socket, respond: Respond = respond) -> None:
     """Fork a worker for every channel that arrives, until the service is gone."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody collects what they leave
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system collects them
     for number in (signal.SIGINT, signal.SIGTERM):  # which the service may get with its group
         signal.signal(number, signal.SIG_IGN)
     warm_up.warm_up()

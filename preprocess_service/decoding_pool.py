@@ -107,18 +107,20 @@ class DecodingPool:
     async def _work(self, slot: int) -> None:
         """Give the worker of a slot, or what replaces it, one file after the other."""
         while True:
-            job = await self._jobs.get()
-            if job.decoded.done():  # cancelled while it waited
-                continue
-            job.is_begun = True
-            try:
-                if not self._workers[slot].is_alive():
-                    await self._replace(slot, Cause.CRASHED)
-                cause = await self._exchange(job, self._workers[slot])
-                if cause is not None:
-                    await self._replace(slot, cause)
-            finally:
-                self._load -= 1
+            await self._serve(slot, await self._jobs.get())  # and keep nothing of the file
+
+    async def _serve(self, slot: int, job: _Job) -> None:
+        if job.decoded.done():  # cancelled while it waited
+            return
+        job.is_begun = True
+        try:
+            if not self._workers[slot].is_alive():
+                await self._replace(slot, Cause.CRASHED)
+            cause = await self._exchange(job, self._workers[slot])
+            if cause is not None:
+                await self._replace(slot, cause)
+        finally:
+            self._load -= 1
 
     async def _exchange(self, job: _Job, worker: Worker) -> Cause | None:
         """Settle a job; says why its worker is not fit for another, if it is not."""

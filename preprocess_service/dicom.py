@@ -77,7 +77,7 @@ def decode(content: bytes, settings: PreprocessSettings) -> Picture:
         MediaLimitExceeded: it has too many pixels, or inflates to too many bytes.
     """
     with translated(DICOM, "its structure is damaged or cut off"):
-        dataset = _read(content, settings)
+        dataset = read_elements(content, settings)
     with translated(DICOM, "its description of the picture is damaged"):
         facts = _facts(dataset)
     check_limit("pixels", facts.width * facts.height, settings.max_pixels, "max_pixels")
@@ -89,7 +89,7 @@ def decode(content: bytes, settings: PreprocessSettings) -> Picture:
     return Picture(dicom_luts.render(stored, dataset), 1.0, facts)
 
 
-def _read(content: bytes, settings: PreprocessSettings) -> Any:
+def read_elements(content: bytes, settings: PreprocessSettings) -> Any:
     """The elements that matter, with the file's meta information."""
     file = BytesIO(content)
     file.seek(_HEAD_BYTES)

@@ -19,7 +19,7 @@ def fit(picture: Picture, contract: ImageContract) -> tuple[FloatArray, Affine]:
     Returns:
         Shape (H, W, C), from 0 (black) to 1 (white); and the way back to the picture.
     """
-    placement = _place(picture.facts.width, picture.facts.height, contract)
+    placement = place(picture.facts.width, picture.facts.height, contract)
     size, corner, box, back = placement
     result = np.zeros((contract.height, contract.width, contract.channels), np.float32)
     rows = slice(corner[1], corner[1] + size[1])
@@ -50,7 +50,7 @@ def _resize(plane: Array, size: tuple[int, int], box: Box) -> FloatArray:
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
 
 
-def _place(
+def place(
     width: int, height: int, contract: ImageContract
 ) -> tuple[tuple[int, int], tuple[int, int], Box, Affine]:
     """New size, its corner in the tensor, the part of the original that is used, the way back."""

@@ -10,11 +10,15 @@ from preprocess_service import decode_worker
 from preprocess_service.frames import Kind
 from preprocess_service.settings import PreprocessSettings
 
-CRASH, HANG, BABBLE, BUG, WRITE = b"crash", b"hang", b"babble", b"bug", b"write"
+CRASH, HANG, BABBLE, BUG, WRITE = b"crash", b"hang", b"babble", b"bug", b"write to "
 
 
 def obey(encoded: bytes | bytearray, settings: PreprocessSettings) -> tuple[Kind, bytes]:
-    match preprocess_pb2.PreprocessRequest.FromString(bytes(encoded)).content:
+    content = preprocess_pb2.PreprocessRequest.FromString(bytes(encoded)).content
+    if content.startswith(WRITE):
+        with open(content.removeprefix(WRITE), "wb") as file:
+            file.write(b"of a client")
+    match content:
         case b"crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         case b"hang":
@@ -23,9 +27,6 @@ def obey(encoded: bytes | bytearray, settings: PreprocessSettings) -> tuple[Kind
             return Kind.ERROR, b"\x80\x04cos\nsystem\n."
         case b"bug":
             return Kind.BUG, b"ZeroDivisionError in a worker"
-        case b"write":
-            with open("client_data", "wb") as file:
-                file.write(b"of a client")
     return decode_worker.respond(encoded, settings)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pellucid.errors import UnreadableMedia
 from preprocess_service.fork_server import ForkServer
 from tests.unit.preprocess.commanded_worker import WRITE
 from tests.unit.preprocess.files import (
@@ -36,14 +37,12 @@ from tests.unit.preprocess.workers import (
 ROOT = Path(__file__).parents[3]
 
 
-async def test_a_worker_cannot_write_a_file(commanded_fork_server: ForkServer):
+async def test_a_worker_cannot_write_a_file(commanded_fork_server: ForkServer, tmp_path: Path):
+    file = tmp_path / "data"
     async with running_pool(commanded_fork_server) as pool:
-        try:
-            await read_in(pool, WRITE, image_contract())
-        except Exception:
-            assert not Path("client_data").stat().st_size
-        finally:
-            Path("client_data").unlink()
+        with pytest.raises(UnreadableMedia):  # it died of the attempt
+            await read_in(pool, WRITE + bytes(file), image_contract())
+    assert file.read_bytes() == b""
 
 
 async def test_every_kind_of_file_is_read_without_writing_any(fork_server: ForkServer):
@@ -95,6 +94,7 @@ async def test_the_memory_of_a_large_picture_returns(fork_server: ForkServer):
 
 SERVICE = """
 import asyncio, sys
+from pellucid.errors import UnreadableMedia
 from preprocess_service.fork_server import ForkServer
 from tests.unit.preprocess.commanded_worker import HANG
 from tests.unit.preprocess.files import image_contract

@@ -5,11 +5,12 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
+from prometheus_client import REGISTRY
 
 from pellucid.errors import MediaLimitExceeded, UnreadableMedia
 from preprocess_service.decoding_pool import DecodingPool
 from preprocess_service.fork_server import ForkServer
-from preprocess_service.metrics import REPLACED, Cause
+from preprocess_service.metrics import Cause
 from tests.unit.preprocess.commanded_worker import BABBLE, BUG, CRASH, HANG
 from tests.unit.preprocess.files import image_contract, pixels, png
 from tests.unit.preprocess.workers import (
@@ -35,7 +36,8 @@ async def works(pool: DecodingPool) -> bool:
 
 
 def replaced(cause: Cause) -> float:
-    return REPLACED.labels(cause)._value.get()
+    name = "pellucid_preprocess_workers_replaced_total"
+    return REGISTRY.get_sample_value(name, {"cause": cause}) or 0.0
 
 
 async def test_a_file_that_crashes_its_decoder_is_unreadable(pool: DecodingPool):

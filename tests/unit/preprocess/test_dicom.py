@@ -53,7 +53,7 @@ def test_facts_are_those_of_the_file():
 def test_who_is_in_the_picture_is_never_read():
     content = dicom(dataset(DEEP))
     assert b"Secret" in content
-    assert "PatientName" not in dicom_reader._read(content, PreprocessSettings())
+    assert "PatientName" not in dicom_reader.read_elements(content, PreprocessSettings())
 
 
 @pytest.mark.parametrize(

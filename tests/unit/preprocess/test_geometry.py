@@ -59,7 +59,7 @@ def test_the_box_never_leaves_the_picture(side: int):
     contract = image_contract(height=side, width=side, fit="crop")
     for width in range(1, 400):
         for height in (1, 29, 224, width, 4_001):
-            _, _, (left, top, right, bottom), _ = geometry._place(width, height, contract)
+            _, _, (left, top, right, bottom), _ = geometry.place(width, height, contract)
             assert 0 <= left < right <= width
             assert 0 <= top < bottom <= height
 
