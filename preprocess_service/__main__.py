@@ -6,7 +6,9 @@ from contextlib import AsyncExitStack
 from pellucid.api.preprocess.v1 import preprocess_pb2, preprocess_pb2_grpc
 from pellucid.serving import logs
 from pellucid.serving.server import Server
-from preprocess_service import metrics, warmup
+from preprocess_service import metrics
+from preprocess_service.decoding_pool import DecodingPool
+from preprocess_service.fork_server import ForkServer
 from preprocess_service.preprocessor import Preprocessor
 from preprocess_service.servicer import PreprocessServicer
 from preprocess_service.settings import PreprocessSettings
@@ -16,8 +18,9 @@ async def main(settings: PreprocessSettings) -> None:
     """Serve until SIGTERM or SIGINT."""
     metrics.create_series()
     async with AsyncExitStack() as stack:
-        preprocessor = await stack.enter_async_context(Preprocessor(settings))
-        servicer = PreprocessServicer(preprocessor, settings)
+        fork_server = stack.enter_context(ForkServer())
+        pool = await stack.enter_async_context(DecodingPool(settings, fork_server))
+        servicer = PreprocessServicer(Preprocessor(settings, pool), settings)
         server = await stack.enter_async_context(
             Server(
                 settings,
@@ -27,7 +30,7 @@ async def main(settings: PreprocessSettings) -> None:
                 ),
             )
         )
-        await asyncio.to_thread(warmup.warm_up)
+        await pool.start()
         await server.ready()
         await server.stopped()
 
@@ -35,6 +38,4 @@ async def main(settings: PreprocessSettings) -> None:
 if __name__ == "__main__":
     read = PreprocessSettings()
     logs.configure("preprocess", read.log_level)
-    warmup.keep_contents_out_of_logs()
-    warmup.give_memory_back()
     asyncio.run(main(read))

@@ -1,21 +1,20 @@
 """WAV, FLAC, MP3 and Ogg to mono samples, through libsndfile, block by block."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any, Final
 
 import numpy as np
 import soundfile
 
-from pellucid.errors import PellucidError
 from pellucid.tensors import FloatArray
-from preprocess_service import mp3, vorbis, wav
+from preprocess_service import completeness
+from preprocess_service.errors import check_limit, translated, unreadable, unsupported
 from preprocess_service.media import AudioFacts, Recording
-from preprocess_service.refusals import check_limit, unreadable, unsupported
 from preprocess_service.settings import PreprocessSettings
 from preprocess_service.sniffing import MP3, OGG, WAV
 
+_DAMAGED: Final = "its samples are damaged or cut off"
 _BLOCK_SAMPLES: Final = 1 << 19
 """Of all channels together, decoded at once."""
 _MIN_RATE_HZ: Final = 1_000
@@ -37,9 +36,7 @@ _BIT_DEPTHS: Final = {
 }
 
 
-def decode(
-    content: bytes, media_type: str, settings: PreprocessSettings, checkpoint: Callable[[], None]
-) -> Recording:
+def decode(content: bytes, media_type: str, settings: PreprocessSettings) -> Recording:
     """Decode a recording and mix its channels by their mean.
 
     Raises:
@@ -47,17 +44,18 @@ def decode(
         UnsupportedMedia: its sample rate is out of range.
         MediaLimitExceeded: it is too long.
     """
-    seconds = _check_outside(content, media_type, settings.max_audio_seconds, checkpoint)
-    check_limit("seconds", seconds, settings.max_audio_seconds, "max_audio_seconds")
-    with _translated(media_type):
+    if media_type == WAV:
+        completeness.check_wav(content)
+    elif media_type == OGG:
+        completeness.check_ogg(content)
+    with translated(media_type, _DAMAGED):
         file = soundfile.SoundFile(BytesIO(content))
     with file:
         _check_header(file, media_type, settings)
-        blocks = list(_blocks(file, media_type, settings, checkpoint))
+        blocks = list(_blocks(file, media_type, settings))
         samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-        if not len(samples):
-            raise unreadable(media_type, "it holds no samples")
-        if media_type != MP3 and len(samples) < file.frames < _UNKNOWN_LENGTH:
+        is_announced = media_type != MP3 or completeness.is_counted(content)
+        if not len(samples) or (is_announced and len(samples) < file.frames < _UNKNOWN_LENGTH):
             why = f"it announces {file.frames} samples, {len(samples)} can be decoded"
             raise unreadable(media_type, why)
         facts = AudioFacts(
@@ -68,20 +66,6 @@ def decode(
             bit_depth=_BIT_DEPTHS.get(file.subtype, 0),
         )
     return Recording(samples, facts)
-
-
-def _check_outside(
-    content: bytes, media_type: str, max_seconds: float, checkpoint: Callable[[], None]
-) -> float:
-    """Check what the decoder would not; seconds where they are known without it, else 0."""
-    if media_type == MP3:
-        return mp3.check_complete(content, max_seconds)
-    if media_type == WAV:
-        wav.check_wav(content)
-    elif media_type == OGG:
-        wav.check_ogg(content)
-        vorbis.check_code_books(content, checkpoint)
-    return 0.0
 
 
 def _check_header(file: Any, media_type: str, settings: PreprocessSettings) -> None:
@@ -100,14 +84,11 @@ def _check_length(frames: int, file: Any, settings: PreprocessSettings) -> None:
     check_limit("samples", frames * file.channels, settings.max_audio_samples, "max_audio_samples")
 
 
-def _blocks(
-    file: Any, media_type: str, settings: PreprocessSettings, checkpoint: Callable[[], None]
-) -> Iterator[FloatArray]:
+def _blocks(file: Any, media_type: str, settings: PreprocessSettings) -> Iterator[FloatArray]:
     """Blocks of mono samples, checked; the length too, since headers may lie."""
     frames = 0
     while True:
-        checkpoint()
-        with _translated(media_type):
+        with translated(media_type, _DAMAGED):
             block = file.read(max(1, _BLOCK_SAMPLES // file.channels), "float32", always_2d=True)
         if not len(block):
             return
@@ -127,13 +108,3 @@ def _check_samples(block: FloatArray, start: int, media_type: str) -> None:
         media_type,
         f"sample {start + frame} of channel {channel} is {value:g}; full scale is 1",
     )
-
-
-@contextmanager
-def _translated(media_type: str) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, PellucidError):
-        raise
-    except Exception as error:  # libsndfile's own texts name its internals
-        raise unreadable(media_type, "its samples are damaged or cut off") from error

@@ -4,25 +4,19 @@ Only the elements that pixels need are looked at; who is in the picture is never
 """
 
 import zlib
-from collections.abc import Callable
-from contextlib import nullcontext
 from io import BytesIO
-from threading import Lock
 from typing import Any, Final
 
+import PIL.Image  # noqa: F401 (before gdcm, whose zlib Pillow would else use, and crash)
 from pydicom import uid
 from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import encapsulate, get_frame
 from pydicom.filereader import read_dataset
-from pydicom.pixels.decoders.base import RLELosslessDecoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.tag import Tag
 
-from pellucid.errors import PellucidError
-from pellucid.tensors import Array
-from preprocess_service import grayscale, headers, jpeg2000, rle
+from preprocess_service import dicom_luts
+from preprocess_service.errors import check_limit, translated, unreadable, unsupported
 from preprocess_service.media import ImageFacts, Picture
-from preprocess_service.refusals import check_limit, unreadable, unsupported
 from preprocess_service.settings import PreprocessSettings
 from preprocess_service.sniffing import DICOM
 
@@ -34,7 +28,6 @@ _NATIVE: Final = (
     uid.ExplicitVRBigEndian,
     uid.DeflatedExplicitVRLittleEndian,
 )
-_JPEG_2000: Final = (uid.JPEG2000Lossless, uid.JPEG2000)
 _PLUGINS: Final = {
     uid.JPEGBaseline8Bit: "pillow",
     uid.JPEGLossless: "gdcm",
@@ -43,19 +36,9 @@ _PLUGINS: Final = {
     uid.JPEGLSNearLossless: "gdcm",
     uid.JPEG2000Lossless: "pillow",
     uid.JPEG2000: "pillow",
-    uid.RLELossless: rle.PLUGIN,
+    uid.RLELossless: "pydicom",
 }
 """Who decodes what; pydicom alone would take whatever happens to be installed."""
-_DCT: Final = (0, 1, 2)
-_LOSSLESS: Final = (*_DCT, 3)
-_PROCESSES: Final = {
-    uid.JPEGBaseline8Bit: _DCT,
-    uid.JPEGLossless: _LOSSLESS,
-    uid.JPEGLosslessSV1: _LOSSLESS,
-    uid.JPEGLSLossless: (headers.JPEG_LS,),
-    uid.JPEGLSNearLossless: (headers.JPEG_LS,),
-}
-"""What each decoder reads in its own way, and so gets no other; some writers name DCT lossless."""
 _ELEMENTS: Final = tuple(
     Tag(keyword)
     for keyword in (
@@ -83,13 +66,9 @@ _ELEMENTS: Final = tuple(
 )
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR: Final = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-_gdcm = Lock()
-"""gdcm keeps global state; nothing says that two threads may decode at once."""
-
-RLELosslessDecoder.add_plugin(rle.PLUGIN, (rle.__name__, rle.decode_frame.__name__))
 
 
-def decode(content: bytes, settings: PreprocessSettings, checkpoint: Callable[[], None]) -> Picture:
+def decode(content: bytes, settings: PreprocessSettings) -> Picture:
     """Decode the single picture of a DICOM file, as its own display settings show it.
 
     Raises:
@@ -97,46 +76,40 @@ def decode(content: bytes, settings: PreprocessSettings, checkpoint: Callable[[]
         UnsupportedMedia: it holds no picture, several frames, or a form that is not read.
         MediaLimitExceeded: it has too many pixels, or inflates to too many bytes.
     """
-    dataset = _read(content, settings)
-    checkpoint()
-    try:
+    with translated(DICOM, "its structure is damaged or cut off"):
+        dataset = read_elements(content, settings)
+    with translated(DICOM, "its description of the picture is damaged"):
         facts = _facts(dataset)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise unreadable(DICOM, "its description of the picture is damaged") from error
     check_limit("pixels", facts.width * facts.height, settings.max_pixels, "max_pixels")
-    stored = _pixels(dataset, facts)
-    checkpoint()
-    if dataset.PhotometricInterpretation in _COLOUR:
+    with translated(DICOM, "its pixels are damaged or cut off"):
+        plugin = _PLUGINS.get(dataset.file_meta.TransferSyntaxUID, "")
+        stored = pixel_array(dataset, index=0, decoding_plugin=plugin)
+    if facts.colour in _COLOUR:
         return Picture(stored, 255.0, facts)
-    return Picture(grayscale.render(stored, dataset, checkpoint), 1.0, facts)
+    return Picture(dicom_luts.render(stored, dataset), 1.0, facts)
 
 
-def _read(content: bytes, settings: PreprocessSettings) -> Any:
+def read_elements(content: bytes, settings: PreprocessSettings) -> Any:
     """The elements that matter, with the file's meta information."""
-    try:
-        file = BytesIO(content)
-        file.seek(_HEAD_BYTES)
-        meta = FileMetaDataset(
-            read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-        )
-        syntax = meta.get("TransferSyntaxUID")
-        if syntax is None:
-            raise unreadable(DICOM, "it does not say how it is encoded")
-        if syntax not in (*_NATIVE, *_PLUGINS):
-            accepted = ", ".join(known.name for known in (*_NATIVE, *_PLUGINS))
-            why = f"its transfer syntax is {syntax.name}"
-            raise unsupported(DICOM, why, f"convert it to one of: {accepted}")
-        if syntax == uid.DeflatedExplicitVRLittleEndian:
-            file = BytesIO(_inflate(file.read(), settings.max_inflated_bytes))
-        dataset: Any = read_dataset(
-            file, syntax.is_implicit_VR, syntax.is_little_endian, specific_tags=list(_ELEMENTS)
-        )
-        dataset.set_original_encoding(syntax.is_implicit_VR, syntax.is_little_endian)
-        dataset.file_meta = meta
-    except (MemoryError, PellucidError):
-        raise
-    except Exception as error:  # pydicom raises anything on damaged files
-        raise unreadable(DICOM, "its structure is damaged or cut off") from error
+    file = BytesIO(content)
+    file.seek(_HEAD_BYTES)
+    meta = FileMetaDataset(
+        read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    )
+    syntax = meta.get("TransferSyntaxUID")
+    if syntax is None:
+        raise unreadable(DICOM, "it does not say how it is encoded")
+    if syntax not in (*_NATIVE, *_PLUGINS):
+        accepted = ", ".join(known.name for known in (*_NATIVE, *_PLUGINS))
+        why = f"its transfer syntax is {syntax.name}"
+        raise unsupported(DICOM, why, f"convert it to one of: {accepted}")
+    if syntax == uid.DeflatedExplicitVRLittleEndian:
+        file = BytesIO(_inflate(file.read(), settings.max_inflated_bytes))
+    dataset: Any = read_dataset(
+        file, syntax.is_implicit_VR, syntax.is_little_endian, specific_tags=list(_ELEMENTS)
+    )
+    dataset.set_original_encoding(syntax.is_implicit_VR, syntax.is_little_endian)
+    dataset.file_meta = meta
     return dataset
 
 
@@ -186,39 +159,3 @@ def _check_is_picture(dataset: Any) -> None:
     if "Rows" in dataset or (kind is not None and "Image Storage" in kind.name):
         raise unreadable(DICOM, "it announces a picture and ends before its pixels")
     raise unsupported(DICOM, "it holds no picture", "send an image object, e.g. CR or DX")
-
-
-def _pixels(dataset: Any, facts: ImageFacts) -> Array:
-    """Stored values, shape (H, W), or RGB of shape (H, W, 3)."""
-    syntax = dataset.file_meta.TransferSyntaxUID
-    plugin = _PLUGINS.get(syntax, "")
-    try:
-        if plugin:
-            # What was checked is all that the decoder gets to see, not a frame behind it.
-            dataset.PixelData = encapsulate([_checked_frame(dataset, syntax, facts)])
-        with _gdcm if plugin == "gdcm" else nullcontext():
-            return pixel_array(dataset, index=0, decoding_plugin=plugin)
-    except (MemoryError, PellucidError):
-        raise
-    except Exception as error:  # decoders raise anything on damaged files
-        raise unreadable(DICOM, "its pixels are damaged or cut off") from error
-
-
-def _checked_frame(dataset: Any, syntax: uid.UID, facts: ImageFacts) -> bytes:
-    """The compressed picture; refuses what would unpack to another size than the file announces."""
-    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
-    if syntax == uid.RLELossless:  # its decoder is bounded by the announced size
-        return frame
-    if syntax in _JPEG_2000:
-        frame = jpeg2000.bare(frame, DICOM)
-        header = jpeg2000.read(frame, DICOM)
-    else:
-        header = headers.read_jpeg(frame, DICOM)
-        if header.process not in _PROCESSES[syntax]:
-            raise unreadable(DICOM, "its compressed picture is of another process than announced")
-    samples = int(dataset.get("SamplesPerPixel", 1))
-    if (header.width, header.height, header.components) != (facts.width, facts.height, samples):
-        raise unreadable(DICOM, "its compressed picture has another size than it announces")
-    if header.bit_depth > int(dataset.BitsAllocated):
-        raise unreadable(DICOM, "its compressed picture has more bits than it announces")
-    return frame

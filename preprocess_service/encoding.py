@@ -4,30 +4,12 @@ from pellucid import tensors
 from pellucid.api.common.v1 import media_pb2
 from pellucid.api.preprocess.v1 import preprocess_pb2
 from preprocess_service.media import Affine, Axes, ImageFacts, Preprocessed, Window
-from preprocess_service.settings import PreprocessSettings
-from preprocess_service.sniffing import ACCEPTED, Kind
 
 
 def encode_result(result: Preprocessed) -> preprocess_pb2.PreprocessResponse:
     """Encode one file, ready for a model."""
     return preprocess_pb2.PreprocessResponse(
         windows=[_window(window) for window in result.windows], facts=_facts(result)
-    )
-
-
-def encode_limits(settings: PreprocessSettings) -> preprocess_pb2.GetLimitsResponse:
-    """Encode what is accepted."""
-    return preprocess_pb2.GetLimitsResponse(
-        max_content_bytes=settings.max_content_bytes,
-        max_pixels=settings.max_pixels,
-        max_audio_seconds=settings.max_audio_seconds,
-        image_media_types=ACCEPTED[Kind.IMAGE],
-        audio_media_types=ACCEPTED[Kind.AUDIO],
-        max_audio_samples=settings.max_audio_samples,
-        max_inflated_bytes=settings.max_inflated_bytes,
-        max_windows=settings.max_windows,
-        max_tensor_bytes=settings.max_tensor_bytes,
-        max_message_bytes=settings.max_message_bytes,
     )
 
 
@@ -39,7 +21,7 @@ def _window(window: Window) -> media_pb2.Window:
         start_seconds=window.start_seconds,
         end_seconds=window.end_seconds,
         axes=None if window.axes is None else _axes(window.axes),
-        display_png=window.display_png,
+        display_png=window.preview_png,
     )
 
 

@@ -1,7 +1,5 @@
 """A picture to the size that a model wants, and the way back."""
 
-from collections.abc import Callable
-
 import numpy as np
 from PIL import Image
 
@@ -12,9 +10,7 @@ from preprocess_service.media import Affine, Picture
 Box = tuple[float, float, float, float]
 
 
-def fit(
-    picture: Picture, contract: ImageContract, checkpoint: Callable[[], None]
-) -> tuple[FloatArray, Affine]:
+def fit(picture: Picture, contract: ImageContract) -> tuple[FloatArray, Affine]:
     """Bring a picture to the model's size and channels.
 
     Resizing is bilinear over all pixels that a new one covers, in float32, so that 16 bits
@@ -23,13 +19,12 @@ def fit(
     Returns:
         Shape (H, W, C), from 0 (black) to 1 (white); and the way back to the picture.
     """
-    placement = _place(picture.facts.width, picture.facts.height, contract)
+    placement = place(picture.facts.width, picture.facts.height, contract)
     size, corner, box, back = placement
     result = np.zeros((contract.height, contract.width, contract.channels), np.float32)
     rows = slice(corner[1], corner[1] + size[1])
     columns = slice(corner[0], corner[0] + size[0])
     for channel, plane in enumerate(_planes(picture, contract.channels)):
-        checkpoint()
         result[rows, columns, channel] = _resize(plane, size, box)
         if picture.values.ndim == 2 or contract.channels == 1:
             result[rows, columns] = result[rows, columns, :1]
@@ -55,7 +50,7 @@ def _resize(plane: Array, size: tuple[int, int], box: Box) -> FloatArray:
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
 
 
-def _place(
+def place(
     width: int, height: int, contract: ImageContract
 ) -> tuple[tuple[int, int], tuple[int, int], Box, Affine]:
     """New size, its corner in the tensor, the part of the original that is used, the way back."""

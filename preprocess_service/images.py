@@ -7,21 +7,27 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageChops, JpegImagePlugin, PngImagePlugin
 
-from pellucid.errors import PellucidError
 from pellucid.tensors import Array
-from preprocess_service import headers
-from preprocess_service.headers import Header
+from preprocess_service.errors import check_limit, translated, unreadable, unsupported
 from preprocess_service.media import ImageFacts, Picture
-from preprocess_service.refusals import check_limit, unreadable, unsupported
 from preprocess_service.settings import PreprocessSettings
 from preprocess_service.sniffing import JPEG, PNG
 
-_PNG_COLOURS: Final = {0: "grey", 2: "rgb", 3: "palette", 4: "grey_alpha", 6: "rgba"}
-_JPEG_COLOURS: Final = {1: "grey", 3: "rgb", 4: "cmyk"}
-_JPEG_PROCESSES: Final = (0, 1, 2)
+_DAMAGED: Final = "its pixels are damaged or cut off"
+_PNG_COLOURS: Final = {
+    "1": "grey",
+    "L": "grey",
+    "I;16": "grey",
+    "RGB": "rgb",
+    "P": "palette",
+    "LA": "grey_alpha",
+    "RGBA": "rgba",
+}
+_PNG_END: Final = b"IEND\xaeB`\x82"
+"""The last chunk's name and checksum, which Pillow does not look at."""
+_JPEG_COLOURS: Final = {"L": "grey", "RGB": "rgb", "CMYK": "cmyk"}
+_COMMON_FRAMES: Final = ("SOF0", "SOF1", "SOF2")
 """Baseline, extended and progressive, all Huffman-coded."""
-_MAX_SCANS: Final = 64
-"""Of a progressive JPEG; each costs a pass over the whole picture. Encoders make about ten."""
 _ORIENTATION: Final = 0x0112
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -42,15 +48,18 @@ def decode_png(content: bytes, settings: PreprocessSettings) -> Picture:
         UnsupportedMedia: it is animated.
         MediaLimitExceeded: it has too many pixels.
     """
-    header, colour = headers.read_png(content)
-    check_limit("pixels", header.pixels, settings.max_pixels, "max_pixels")
-    bare, animated = headers.bare_png(content)
-    if animated:
+    image = _open(PngImagePlugin.PngImageFile, content, PNG, settings)
+    if getattr(image, "is_animated", False):
         raise unsupported(PNG, "it is an animation", "send a single picture")
-    image = _load(PngImagePlugin.PngImageFile, bare, PNG, header)
+    if _PNG_END not in content:
+        raise unreadable(PNG, "it is cut off before its end")
+    with translated(PNG, _DAMAGED):
+        colour, bit_depth = _PNG_COLOURS[image.mode], _bit_depth(image)
+        # All checksums, of which loading looks at few; a picture that was verified cannot load.
+        PngImagePlugin.PngImageFile(BytesIO(content)).verify()
+        image.load()
     orientation = _orientation(image)
-    image = _on_black(image, header.bit_depth)
-    return _picture(image, header.bit_depth, _PNG_COLOURS[colour], orientation)
+    return _picture(_on_black(image, bit_depth), bit_depth, colour, orientation)
 
 
 def decode_jpeg(content: bytes, settings: PreprocessSettings) -> Picture:
@@ -59,40 +68,53 @@ def decode_jpeg(content: bytes, settings: PreprocessSettings) -> Picture:
     Raises:
         UnreadableMedia: it is damaged or cut off.
         UnsupportedMedia: it is of a process that is not read, e.g. lossless or 12 bit.
-        MediaLimitExceeded: it has too many pixels or scans.
+        MediaLimitExceeded: it has too many pixels.
     """
-    header = headers.read_jpeg(content)
-    check_limit("pixels", header.pixels, settings.max_pixels, "max_pixels")
-    if header.process not in _JPEG_PROCESSES or header.bit_depth != 8:
-        why = f"{header.bit_depth} bit, process {header.process}"
-        raise unsupported(JPEG, why, "send an 8-bit baseline or progressive JPEG")
-    if header.components not in _JPEG_COLOURS:
-        raise unsupported(JPEG, f"{header.components} channels", "send grey, RGB or CMYK")
-    check_limit("scans", content.count(b"\xff\xda", header.body), _MAX_SCANS, "scans")
-    if content.find(b"\xff\xd9", header.body) < 0:
+    _check_process(content)
+    image = _open(JpegImagePlugin.JpegImageFile, content, JPEG, settings)
+    if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
         raise unreadable(JPEG, "it is cut off before its end")
-    image = _load(JpegImagePlugin.JpegImageFile, content, JPEG, header)
-    orientation = _orientation(image)
+    with translated(JPEG, _DAMAGED):
+        image.load()
+    orientation, colour = _orientation(image), _JPEG_COLOURS[image.mode]
     if image.mode == "CMYK":
         # Pillow takes every CMYK for Adobe's, whose inks are stored inverted.
-        image = (image if header.adobe else ImageChops.invert(image)).convert("RGB")
-    return _picture(image, header.bit_depth, _JPEG_COLOURS[header.components], orientation)
+        image = (image if "adobe" in image.info else ImageChops.invert(image)).convert("RGB")
+    return _picture(image, 8, colour, orientation)
 
 
-def _load(
-    reader: Callable[[BytesIO], Image.Image], content: bytes, media_type: str, header: Header
+def _open(
+    reader: Callable[[BytesIO], Image.Image],
+    content: bytes,
+    media_type: str,
+    settings: PreprocessSettings,
 ) -> Image.Image:
-    """Decode with one given reader: `Image.open` would try others, and warn by its own limits."""
-    try:
+    """Read the header with one given reader: `Image.open` would try others too."""
+    with translated(media_type, "its header is damaged or cut off"):
         image = reader(BytesIO(content))
-        if image.size != (header.width, header.height):  # before memory is taken for it
-            raise unreadable(media_type, "its header contradicts itself")
-        image.load()
-    except (MemoryError, PellucidError):
-        raise
-    except Exception as error:  # decoders raise anything on damaged files
-        raise unreadable(media_type, "its pixels are damaged or cut off") from error
+    check_limit("pixels", image.width * image.height, settings.max_pixels, "max_pixels")
     return image
+
+
+def _bit_depth(image: Any) -> int:
+    """Bits of a sample as the file has them: Pillow's raw mode ends with them, e.g. `L;4`."""
+    raw = image.tile[0].args
+    bits = raw.removesuffix("B").partition(";")[2]
+    return int(bits) if bits else 1 if raw == "1" else 8
+
+
+def _check_process(content: bytes) -> None:
+    """Refuse what Pillow does not read with the name of what it is."""
+    offset = 2
+    while content[offset : offset + 1] == b"\xff" and offset + 5 <= len(content):
+        name, title, _ = JpegImagePlugin.MARKER.get(0xFF00 | content[offset + 1], ("", "", None))
+        if name.startswith("SOF"):
+            bits = content[offset + 4]
+            if name not in _COMMON_FRAMES or bits != 8:
+                remedy = "send an 8-bit baseline or progressive JPEG"
+                raise unsupported(JPEG, f"{bits} bit, {title.lower()}", remedy)
+            return
+        offset += 2 + int.from_bytes(content[offset + 2 : offset + 4], "big")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -74,7 +74,7 @@ class Window:
     tensor: FloatArray
     digest: str
     to_original: Affine
-    display_png: bytes
+    preview_png: bytes
     """For people; empty where they see none."""
     start_seconds: float = 0.0
     end_seconds: float = 0.0

@@ -27,6 +27,10 @@ class PreprocessSettings(ServiceSettings):
     max_windows: int = Field(default=512, ge=1)
     """Windows of a recording: each is drawn and described, however small its tensor is."""
     workers: int = Field(default=2, ge=1)
-    """Files that are decoded at once, each on its own thread."""
+    """Files that are decoded at once, each in its own process."""
     max_waiting: int = Field(default=32, ge=0)
-    """Files that wait for a thread; one more is answered QUEUE_FULL."""
+    """Files that wait for a worker; one more is answered QUEUE_FULL."""
+    decode_timeout_s: float = Field(default=15.0, gt=0)
+    """Time to decode one file; a worker that takes longer is killed."""
+    decode_memory_bytes: int = Field(default=3 << 29, ge=1 << 26)
+    """Memory that decoding one file may take, beside what a worker holds anyway."""

@@ -1,6 +1,7 @@
 """Files made in memory, and the contracts that the tests read them with."""
 
-from collections.abc import Callable
+import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from pellucid.contracts import ImageContract, Layout, LogMelContract
 from preprocess_service import pipeline
-from preprocess_service.media import Preprocessed
+from preprocess_service.media import Preprocessed, Window
 from preprocess_service.settings import PreprocessSettings
 
 Array = NDArray[Any]
@@ -60,12 +62,15 @@ def sound_contract(**changes: Any) -> LogMelContract:
 def read(
     content: bytes,
     contract: ImageContract | LogMelContract,
-    checkpoint: Callable[[], None] = lambda: None,
-    displayed: bool = True,
+    with_preview: bool = True,
     **settings: Any,
 ) -> Preprocessed:
     limits = PreprocessSettings(**settings)
-    return pipeline.preprocess(content, contract, limits, checkpoint, displayed=displayed)
+    return pipeline.preprocess(content, contract, limits, with_preview=with_preview)
+
+
+def windows(content: bytes, **contract: Any) -> tuple[Window, ...]:
+    return read(content, sound_contract(**contract)).windows
 
 
 def pixels(height: int = 24, width: int = 32, *channels: int, dtype: Any = np.uint8) -> Array:
@@ -138,3 +143,30 @@ def shared_dicoms() -> list[Any]:
         return [pytest.param(path, id=path.stem) for path in found]
     absent = pytest.mark.skip(reason="shared/data/dicom is not beside this checkout")
     return [pytest.param(Path("absent"), marks=absent)]
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
+
+
+def compressed(syntax: UID, *frames: bytes, picture: Dataset | None = None) -> bytes:
+    picture = dataset(pixels()) if picture is None else picture
+    picture.PixelData = encapsulate(list(frames))
+    picture.file_meta.TransferSyntaxUID = syntax
+    return dicom(picture)
+
+
+def jpeg_2000(values: Any = None, **options: Any) -> bytes:
+    image = Image.fromarray(pixels() if values is None else values)
+    return save(image, "JPEG2000", **options)
+
+
+def ogg_checksum(page: bytes) -> bytes:
+    """Ogg's CRC-32: that of zlib with all bits the other way round, and no inversion."""
+    turned = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+    reflected = zlib.crc32(page.translate(turned), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    return reflected.to_bytes(4, "big").translate(turned)

@@ -8,22 +8,20 @@ A file without values of interest: 8-bit pictures are shown over all their range
 made for the eye; deeper ones, raw from the detector, from their least value to their greatest.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
-from pellucid.errors import UnreadableMedia
 from pellucid.tensors import Array, FloatArray
-from preprocess_service.refusals import unreadable
+from preprocess_service.errors import translated, unreadable
 from preprocess_service.sniffing import DICOM
 
 _ROWS_AT_ONCE: Final = 256
 _DISPLAY_BITS: Final = 8
 
 
-def render(stored: Array, dataset: Any, checkpoint: Callable[[], None]) -> FloatArray:
+def render(stored: Array, dataset: Any) -> FloatArray:
     """Grey of the stored values; both of shape (H, W).
 
     Raises:
@@ -33,19 +31,14 @@ def render(stored: Array, dataset: Any, checkpoint: Callable[[], None]) -> Float
     lowest = -(1 << bits - 1) if signed else 0
     values = np.arange(lowest, lowest + (1 << bits), dtype=np.int32)
     least, greatest = int(stored.min()) - lowest, int(stored.max()) - lowest
-    try:
+    with translated(DICOM, "its display settings make no sense"):
         table = _table(values, slice(max(least, 0), greatest + 1), dataset)
-    except (MemoryError, UnreadableMedia):
-        raise
-    except Exception as error:  # damaged tables and numbers fail in pydicom in many ways
-        raise unreadable(DICOM, "its display settings make no sense") from error
     if not np.isfinite(table).all():
         raise unreadable(DICOM, "its display settings are no finite numbers")
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         table = 1 - table
     grey = np.empty(stored.shape, np.float32)
     for row in range(0, len(stored), _ROWS_AT_ONCE):
-        checkpoint()
         part = stored[row : row + _ROWS_AT_ONCE].astype(np.int64) - lowest
         grey[row : row + _ROWS_AT_ONCE] = np.take(table.astype(np.float32), part, mode="clip")
     return grey

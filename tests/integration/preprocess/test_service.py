@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import threading
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,11 +25,13 @@ from pellucid.errors import (
 )
 from pellucid.serving.server import Server
 from pellucid.status import from_rpc_error
-from preprocess_service import answers, display, metrics, pipeline, sniffing, warmup
-from preprocess_service.media import Preprocessed
+from preprocess_service import response_limits
+from preprocess_service.decoding_pool import DecodingPool
+from preprocess_service.fork_server import ForkServer
 from preprocess_service.preprocessor import Preprocessor
 from preprocess_service.servicer import PreprocessServicer
 from preprocess_service.settings import PreprocessSettings
+from tests.unit.preprocess.commanded_worker import BUG, CRASH, HANG
 from tests.unit.preprocess.files import (
     image_contract,
     pixels,
@@ -40,6 +41,7 @@ from tests.unit.preprocess.files import (
     sound_contract,
     tone,
 )
+from tests.unit.preprocess.workers import until
 
 SERVICE = preprocess_pb2.DESCRIPTOR.services_by_name["PreprocessService"]
 ANSWER_S = 30.0
@@ -51,7 +53,7 @@ class Service(NamedTuple):
     stub: Any
     health: Any
     server: Server
-    preprocessor: Preprocessor
+    pool: DecodingPool
 
     async def read(
         self,
@@ -69,11 +71,15 @@ class Service(NamedTuple):
 
 
 @asynccontextmanager
-async def running(**changes: Any) -> AsyncIterator[Service]:
+async def running(
+    fork_server: ForkServer, *, start: bool = True, **changes: Any
+) -> AsyncIterator[Service]:
     settings = PreprocessSettings(**changes)
     async with AsyncExitStack() as stack:
-        preprocessor = await stack.enter_async_context(Preprocessor(settings))
-        servicer = PreprocessServicer(preprocessor, settings)
+        pool = await stack.enter_async_context(DecodingPool(settings, fork_server))
+        if start:
+            await pool.start()
+        servicer = PreprocessServicer(Preprocessor(settings, pool), settings)
 
         def register(server: grpc.aio.Server) -> None:
             preprocess_pb2_grpc.add_PreprocessServiceServicer_to_server(servicer, server)
@@ -90,13 +96,13 @@ async def running(**changes: Any) -> AsyncIterator[Service]:
             preprocess_pb2_grpc.PreprocessServiceStub(channel),
             health_pb2_grpc.HealthStub(channel),
             server,
-            preprocessor,
+            pool,
         )
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    async with running() as found:
+async def service(fork_server: ForkServer) -> AsyncIterator[Service]:
+    async with running(fork_server) as found:
         yield found
 
 
@@ -137,8 +143,8 @@ async def test_a_caller_may_do_without_the_pictures(
     assert without == with_them
 
 
-async def test_an_answer_without_pictures_may_have_more_windows():
-    async with running(max_message_bytes=1 << 20) as service:
+async def test_a_response_without_pictures_may_have_more_windows(fork_server: ForkServer):
+    async with running(fork_server, max_message_bytes=1 << 20) as service:
         content, contract = png(pixels()), image_contract(height=480, width=500)
         with pytest.raises(grpc.aio.AioRpcError):
             await service.read(content, contract)
@@ -175,8 +181,10 @@ async def test_every_limit_of_a_file_that_can_be_set_is_told(service: Service):
     ],
     ids=["picture", "recording"],
 )
-async def test_an_answer_beyond_the_message_is_refused_by_name(content: bytes, contract: Any):
-    async with running(max_message_bytes=1 << 20) as service:
+async def test_a_response_beyond_the_message_is_refused_by_name(
+    fork_server: ForkServer, content: bytes, contract: Any
+):
+    async with running(fork_server, max_message_bytes=1 << 20) as service:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await service.read(content, contract)
     error = from_rpc_error(caught.value, "preprocess service")
@@ -184,20 +192,18 @@ async def test_an_answer_beyond_the_message_is_refused_by_name(content: bytes, c
     assert error.metadata["limit"] == "max_message_bytes"
 
 
-async def test_the_answer_that_just_fits_is_sent():
+async def test_the_response_that_just_fits_is_sent(fork_server: ForkServer):
     """Tensors of noise: what is foreseen for the pictures must be enough."""
     noise = np.random.default_rng(7).uniform(-1, 1, 16_000)
     contract = sound_contract(hop_seconds=0.0125, n_mels=8)
-    async with running(max_message_bytes=1 << 20) as service:
+    async with running(fork_server, max_message_bytes=1 << 20) as service:
         for content, wanted in (
             (sound(noise), contract),
             (png(pixels(400, 500)), image_contract(height=400, width=500)),
         ):
             response = await service.read(content, wanted)
-            foreseen = answers._FACTS_BYTES + len(response.windows) * answers._window_bytes(
-                wanted, True
-            )
-            assert response.ByteSize() <= foreseen <= 1 << 20
+            foreseen = len(response.windows) * response_limits.window_bytes(wanted, True)
+            assert response.ByteSize() <= foreseen + 1024 <= 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -224,6 +230,16 @@ async def test_a_bad_file_gets_its_reason_and_the_next_one_works(
     assert len((await service.read(png(pixels()), image_contract())).windows) == 1
 
 
+async def test_a_file_of_too_many_bytes_is_refused_with_both_sizes(fork_server: ForkServer):
+    async with running(fork_server, max_content_bytes=100) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await service.read(bytes(101), image_contract())
+    error = from_rpc_error(caught.value, "preprocess service")
+    assert type(error) is MediaLimitExceeded
+    assert error.metadata["limit"] == "max_content_bytes"
+    assert (error.metadata["maximum"], error.metadata["actual"]) == ("100", "101")
+
+
 async def test_a_bad_contract_is_named_by_its_field(service: Service):
     request = preprocess_pb2.PreprocessRequest(content=png(pixels()))
     request.contract.image.height = 5000
@@ -234,130 +250,71 @@ async def test_a_bad_contract_is_named_by_its_field(service: Service):
     assert error.field.startswith("contract.image.")
 
 
-class Gate:
-    """Stands in for the work: it takes as long as the test wants, and counts what was started."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.open, self.started, self.stopped = threading.Event(), 0, 0
-        self._work = pipeline.preprocess
-        monkeypatch.setattr(pipeline, "preprocess", self._wait)
-
-    def _wait(self, *arguments: Any, **options: Any) -> Preprocessed:
-        self.started += 1
-        self.open.wait(ANSWER_S)
-        try:
-            return self._work(*arguments, **options)
-        except BaseException:
-            self.stopped += 1
-            raise
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(ANSWER_S):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def test_one_file_more_than_may_wait_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch):
-    gate = Gate(monkeypatch)
-    async with running(workers=1, max_waiting=1) as service:
-        calls = [
-            asyncio.ensure_future(service.read(png(pixels()), image_contract())) for _ in range(2)
-        ]
-        await until(lambda: service.preprocessor._admitted == 2)
+async def test_one_file_more_than_may_wait_is_told_to_come_back(
+    commanded_fork_server: ForkServer,
+):
+    limits = {"workers": 1, "max_waiting": 1}
+    async with running(commanded_fork_server, **limits) as service:
+        hanging = asyncio.ensure_future(service.read(HANG, image_contract()))
+        await until(lambda: service.pool.load == 1)
+        waiting = asyncio.ensure_future(service.read(png(pixels()), image_contract()))
+        await until(lambda: service.pool.load == 2)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await service.read(png(pixels()), image_contract())
         error = from_rpc_error(caught.value, "preprocess service")
         assert type(error) is QueueFull
         assert error.retry_after_s == 1.0
-        gate.open.set()
-        assert all(len(response.windows) == 1 for response in await asyncio.gather(*calls))
+        hanging.cancel()
+        assert len((await waiting).windows) == 1
 
 
-async def test_a_file_that_nobody_waits_for_is_dropped(monkeypatch: pytest.MonkeyPatch):
-    gate = Gate(monkeypatch)
-    async with running(workers=1) as service:
-        calls = [
-            asyncio.ensure_future(service.read(png(pixels()), image_contract())) for _ in range(3)
-        ]
-        await until(lambda: gate.started == 1 and service.preprocessor._admitted == 3)
+async def test_cancelled_files_free_their_worker(commanded_fork_server: ForkServer):
+    async with running(commanded_fork_server, workers=1) as service:
+        calls = [asyncio.ensure_future(service.read(HANG, image_contract())) for _ in range(3)]
+        await until(lambda: service.pool.load == 3)
         for call in calls:
             call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-        await asyncio.sleep(0.2)  # the cancellation travels
-        gate.open.set()
-        await until(lambda: service.preprocessor._admitted == 0)
-        assert gate.started == 1  # the two that waited were never begun
-        assert gate.stopped == 1  # and the first stopped at its next checkpoint
+        await until(lambda: service.pool.load == 0)
         assert len((await service.read(png(pixels()), image_contract())).windows) == 1
 
 
-async def test_pictures_are_drawn_in_turn_and_only_while_somebody_waits(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    drawn, draw, go_on = [], display.spectrogram_png, threading.Event()
-
-    def held(*arguments: Any) -> bytes:
-        drawn.append(threading.current_thread().name)
-        go_on.wait(ANSWER_S)
-        return draw(*arguments)
-
-    monkeypatch.setattr(display, "spectrogram_png", held)
-    async with running(workers=1) as service:
-        call = asyncio.ensure_future(service.read(sound(tone(1.0)), sound_contract()))
-        await until(lambda: drawn)
-        assert service.preprocessor._admitted == 1  # drawing holds the worker
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
-        await asyncio.sleep(0.2)  # the cancellation travels
-        go_on.set()
-        await until(lambda: service.preprocessor._admitted == 0)
-    assert len(drawn) == 1  # of three windows
-    assert drawn[0].startswith("preprocess")
-
-
-async def test_time_that_runs_out_says_so(monkeypatch: pytest.MonkeyPatch):
-    gate = Gate(monkeypatch)
-    async with running(max_deadline_s=0.2) as service:
+async def test_time_that_runs_out_says_so(commanded_fork_server: ForkServer):
+    async with running(commanded_fork_server, max_deadline_s=0.2) as service:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await service.read(png(pixels()), image_contract())
-        gate.open.set()
-    assert type(from_rpc_error(caught.value, "preprocess service")) is DeadlineTooShort
+            await service.read(HANG, image_contract())
+        assert type(from_rpc_error(caught.value, "preprocess service")) is DeadlineTooShort
+        await until(lambda: service.pool.load == 0)
 
 
-async def test_it_is_ready_only_once_it_is_warm(service: Service):
+async def test_a_file_that_crashes_its_decoder_is_unreadable_and_the_next_one_works(
+    commanded_fork_server: ForkServer,
+):
+    async with running(commanded_fork_server) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await service.read(CRASH, image_contract())
+        assert type(from_rpc_error(caught.value, "preprocess service")) is UnreadableMedia
+        assert len((await service.read(png(pixels()), image_contract())).windows) == 1
+
+
+async def test_a_bug_is_internal_and_says_nothing_of_its_inside(
+    commanded_fork_server: ForkServer,
+):
+    async with running(commanded_fork_server) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await service.read(BUG, image_contract())
+        assert caught.value.code() is grpc.StatusCode.INTERNAL
+        assert "ZeroDivision" not in str(caught.value.details())
+
+
+async def test_it_is_ready_only_once_its_workers_are_warm(fork_server: ForkServer):
     asked = health_pb2.HealthCheckRequest(service=SERVICE.full_name)
-    before = await service.health.Check(asked, timeout=ANSWER_S)
-    assert before.status == health_pb2.HealthCheckResponse.NOT_SERVING
-    await asyncio.to_thread(warmup.warm_up)
-    await service.server.ready()
-    after = await service.health.Check(asked, timeout=ANSWER_S)
-    assert after.status == health_pb2.HealthCheckResponse.SERVING
-
-
-def test_each_kind_is_warmed_up_and_none_is_counted(monkeypatch: pytest.MonkeyPatch):
-    read, work = [], pipeline.preprocess
-
-    def watched(*arguments: Any, **options: Any) -> Preprocessed:
-        result = work(*arguments, **options)
-        read.append(result.media_type)
-        return result
-
-    def counted() -> float:
-        (family,) = metrics.SECONDS.collect()
-        return sum(sample.value for sample in family.samples if sample.name.endswith("_count"))
-
-    before = counted()
-    monkeypatch.setattr(pipeline, "preprocess", watched)
-    warmup.warm_up()
-    assert sorted(read) == sorted(sum(sniffing.ACCEPTED.values(), ()))
-    assert counted() == before
-
-
-def test_the_warm_up_does_not_depend_on_the_limits(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PREPROCESS_MAX_PIXELS", "1")
-    monkeypatch.setenv("PREPROCESS_MAX_AUDIO_SECONDS", "0.01")
-    warmup.warm_up()
+    async with running(fork_server, start=False) as service:
+        before = await service.health.Check(asked, timeout=ANSWER_S)
+        assert before.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        await service.pool.start()
+        await service.server.ready()
+        after = await service.health.Check(asked, timeout=ANSWER_S)
+        assert after.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_what_was_read_and_refused_is_counted(service: Service):

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-from pellucid.contracts import LogMelContract
+from pellucid.contracts.base import Doubles
 from pellucid.tensors import FloatArray
 
 
@@ -17,11 +17,9 @@ def picture_png(values: FloatArray) -> bytes:
     return _png(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
 
 
-def spectrogram_png(cells: FloatArray, contract: LogMelContract) -> bytes:
-    """PNG of a normalised spectrogram (n_mels, frames), in magma; low bands are at the bottom."""
-    low = (contract.floor_db - contract.mean) / contract.std
-    high = (contract.ceiling_db - contract.mean) / contract.std
-    shade = np.rint((cells - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
+def spectrogram_png(cells: Doubles) -> bytes:
+    """PNG of a spectrogram (n_mels, frames), 0 to 1, in magma; low bands are at the bottom."""
+    shade = np.rint(cells * 255).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(shade[::-1])).convert("P")
     image.putpalette(_magma())
     return _png(image)

@@ -8,10 +8,9 @@ from functools import partial
 from io import BytesIO
 from typing import Final
 
-import gdcm
 import numpy as np
 import soundfile
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from pydicom import config, uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
@@ -51,8 +50,26 @@ _SOUND_FORMATS: Final = {
 }
 
 
-def keep_contents_out_of_logs() -> None:
+def warm_up() -> None:
+    """Prepare this process and read one small file of each kind.
+
+    That loads the decoders and compiles librosa's parts. It goes past the limits that an operator
+    has set, which may be smaller than these files.
+    """
+    _keep_contents_out_of_logs()
+    _give_memory_back()
+    # The memory of the process is the limit, which texts that are never read must not meet first.
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 1 << 40
+    limits = PreprocessSettings.model_construct()
+    for media_type, content in _files().items():
+        contract = _SOUND if media_type in sniffing.ACCEPTED["audio"] else _IMAGE
+        pipeline.preprocess(content, contract, limits, with_preview=True)
+
+
+def _keep_contents_out_of_logs() -> None:
     """Stop the decoders from quoting a file's tags, in warnings or in logs, at any level."""
+    import gdcm  # after Pillow; see dicom.py
+
     for name in ("pydicom", "PIL"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     for module in ("pydicom", "PIL", "librosa", "soundfile"):
@@ -62,7 +79,7 @@ def keep_contents_out_of_logs() -> None:
         silence()
 
 
-def give_memory_back() -> None:
+def _give_memory_back() -> None:
     """Let the memory of a large picture go back to the system once it is answered.
 
     glibc raises the size from which a block is mapped by itself whenever such a block is freed, and
@@ -71,18 +88,6 @@ def give_memory_back() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # another libc has no such habit
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
-
-
-def warm_up() -> None:
-    """Read one small file of each kind, which loads the decoders and compiles librosa's parts.
-
-    It goes past the queue and its metrics, which tell of callers' files, and past the limits that
-    an operator has set, which may be smaller than these files.
-    """
-    limits = PreprocessSettings.model_construct()
-    for kind, content in _files().items():
-        contract = _SOUND if kind in sniffing.ACCEPTED[sniffing.Kind.AUDIO] else _IMAGE
-        pipeline.preprocess(content, contract, limits, lambda: None, displayed=True)
 
 
 def _files() -> dict[str, bytes]:
