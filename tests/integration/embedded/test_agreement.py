@@ -15,7 +15,7 @@ from pellucid.cards import PRECISION_PARAMETER, Card
 from pellucid.embedded.system import EmbeddedSystem
 from pellucid.repository.folder import model_folders
 from pellucid.scores import probabilities
-from tests.inference import infer, masked_inputs
+from tests.support.triton_client import infer, masked_inputs
 from tests.integration.conftest import REPOSITORY
 from tests.models import Floats
 

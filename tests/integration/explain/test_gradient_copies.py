@@ -23,7 +23,7 @@ from pellucid.embedded.system import EmbeddedTriton
 from pellucid.errors import MethodUnavailable
 from pellucid.serving.triton import ServedModel, TritonModels
 from pellucid.tensors import decode, encode
-from tests import twins
+from tests.support import framework_pairs
 
 FRAMEWORKS = ("torch", "keras")
 CLOSE = 1e-4
@@ -47,10 +47,10 @@ async def described(triton: EmbeddedTriton, name: str) -> ServedModel:
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 async def test_a_copy_answers_as_what_is_served(
-    triton: EmbeddedTriton, served_twins: Path, calls: TritonCalls, framework: str
+    triton: EmbeddedTriton, served_pair: Path, calls: TritonCalls, framework: str
 ) -> None:
-    model = await described(triton, f"{framework}_twin")
-    copies = GradientCopies(served_twins, calls.predict)
+    model = await described(triton, f"{framework}_network")
+    copies = GradientCopies(served_pair, calls.predict)
     await asyncio.to_thread(copies.load, model)
     parity = copies.parity(model)
     assert parity is not None
@@ -61,14 +61,14 @@ async def test_a_copy_answers_as_what_is_served(
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 async def test_a_copy_with_other_weights_than_served_drifts_and_is_refused(
     triton: EmbeddedTriton,
-    served_twins: Path,
+    served_pair: Path,
     calls: TritonCalls,
     framework: str,
     tmp_path: Path,
 ) -> None:
-    model = await described(triton, f"{framework}_twin")
-    source = served_twins / model.card.name / "1" / "weights.safetensors"
-    other = twins.write_folder(tmp_path, model.card) / "weights.safetensors"
+    model = await described(triton, f"{framework}_network")
+    source = served_pair / model.card.name / "1" / "weights.safetensors"
+    other = framework_pairs.write_folder(tmp_path, model.card) / "weights.safetensors"
     save_file({key: value * np.float16(1.5) for key, value in load_file(source).items()}, other)
     mistaken = replace(model, weights_digest=hashlib.sha256(other.read_bytes()).hexdigest())
     copies = GradientCopies(tmp_path, calls.predict)
@@ -81,12 +81,12 @@ async def test_a_copy_with_other_weights_than_served_drifts_and_is_refused(
 
 
 async def test_new_weights_wait_until_triton_serves_them(
-    triton: EmbeddedTriton, served_twins: Path, calls: TritonCalls
+    triton: EmbeddedTriton, served_pair: Path, calls: TritonCalls
 ) -> None:
-    model = await described(triton, "torch_twin")
-    file = served_twins / "torch_twin" / "1" / "weights.safetensors"
+    model = await described(triton, "torch_network")
+    file = served_pair / "torch_network" / "1" / "weights.safetensors"
     before = file.read_bytes()
-    copies = GradientCopies(served_twins, calls.predict)
+    copies = GradientCopies(served_pair, calls.predict)
     try:
         save_file({key: value * np.float16(1.5) for key, value in load_file(file).items()}, file)
         assert "load the model again" in copies.unavailable(model, "grad_cam")
@@ -99,12 +99,12 @@ async def test_new_weights_wait_until_triton_serves_them(
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 async def test_the_service_gives_captums_maps_of_what_is_served(
-    served_twins: Path, stub: Any, framework: str
+    served_pair: Path, stub: Any, framework: str
 ) -> None:
-    picture = np.random.default_rng(4).normal(size=(3, *twins.SIZE)).astype(np.float32)
+    picture = np.random.default_rng(4).normal(size=(3, *framework_pairs.SIZE)).astype(np.float32)
     tensor = picture if framework == "torch" else picture.transpose(1, 2, 0)
     request = explain_pb2.ExplainRequest(
-        model=f"{framework}_twin",
+        model=f"{framework}_network",
         input=encode(tensor),
         methods=[
             methods_pb2.Method(grad_cam=methods_pb2.GradCam(positive_only=False)),
@@ -122,7 +122,7 @@ async def test_the_service_gives_captums_maps_of_what_is_served(
         async for event in stub.Explain(request, timeout=120)
         if event.HasField("explanation")
     }
-    for method, expected in captums_maps(picture, served_twins).items():
+    for method, expected in captums_maps(picture, served_pair).items():
         values = decode(found[method].map, "map")
         assert np.abs(expected).max() > 1e-2
         np.testing.assert_allclose(values, expected, atol=1e-5)
@@ -131,8 +131,8 @@ async def test_the_service_gives_captums_maps_of_what_is_served(
 
 
 def captums_maps(picture: np.ndarray, repository: Path) -> dict[str, np.ndarray]:
-    module = twins.torch_twin().eval()
-    load_torch(module, repository / "torch_twin" / "1" / "weights.safetensors")
+    module = framework_pairs.torch_network().eval()
+    load_torch(module, repository / "torch_network" / "1" / "weights.safetensors")
     x = torch.from_numpy(picture[None])
     small = LayerGradCam(module, module.get_submodule("features")).attribute(x, target=2)
     ig = IntegratedGradients(module).attribute(
@@ -143,7 +143,7 @@ def captums_maps(picture: np.ndarray, repository: Path) -> dict[str, np.ndarray]
         x, sliding_window_shapes=(3, 4, 4), strides=(3, 2, 2), baselines=-2.0, target=2
     )
     return {
-        "grad_cam": LayerAttribution.interpolate(small, twins.SIZE, "bilinear")[0, 0]
+        "grad_cam": LayerAttribution.interpolate(small, framework_pairs.SIZE, "bilinear")[0, 0]
         .detach()
         .numpy(),
         "integrated_gradients": ig[0].sum(dim=0).numpy(),
@@ -152,27 +152,27 @@ def captums_maps(picture: np.ndarray, repository: Path) -> dict[str, np.ndarray]
 
 
 async def test_the_capabilities_tell_how_far_the_copies_drift(
-    served_twins: Path, stub: Any
+    served_pair: Path, stub: Any
 ) -> None:
     async with asyncio.timeout(60):
         while True:
             answer = await stub.ListMethods(explain_pb2.ListMethodsRequest(), timeout=30)
             known = {model.model: model for model in answer.models}
-            if all(known[f"{name}_twin"].HasField("parity") for name in FRAMEWORKS):
+            if all(known[f"{name}_network"].HasField("parity") for name in FRAMEWORKS):
                 break
             await asyncio.sleep(0.2)
     for name in FRAMEWORKS:
-        model = known[f"{name}_twin"]
+        model = known[f"{name}_network"]
         assert model.parity.passed
         assert model.parity.probes == 8
         gradient = {one.method: one for one in model.methods if one.available}
         assert {"grad_cam", "integrated_gradients"} <= set(gradient)
 
 
-async def test_an_unknown_layer_is_an_invalid_argument(served_twins: Path, stub: Any) -> None:
+async def test_an_unknown_layer_is_an_invalid_argument(served_pair: Path, stub: Any) -> None:
     request = explain_pb2.ExplainRequest(
-        model="torch_twin",
-        input=encode(np.zeros((3, *twins.SIZE), np.float32)),
+        model="torch_network",
+        input=encode(np.zeros((3, *framework_pairs.SIZE), np.float32)),
         methods=[methods_pb2.Method(grad_cam=methods_pb2.GradCam(layer="nope"))],
     )
     with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -23,7 +23,7 @@ from tests.integration.explain.asking import (
     request,
 )
 from tests.integration.explain.conftest import Serve
-from tests.integration.explain.networks import TORCH_TWIN
+from tests.integration.explain.networks import TORCH_NETWORK
 from tests.models import LinearModel
 
 
@@ -31,10 +31,10 @@ from tests.models import LinearModel
 async def test_the_same_receipt_gives_the_same_bytes_alone_and_under_load(
     explain_service: Serve,
     known: Mapping[str, LinearModel],
-    served_twins: Path,
+    served_pair: Path,
     convolutional: bool,
 ) -> None:
-    model = TORCH_TWIN if convolutional else known["linear"]
+    model = TORCH_NETWORK if convolutional else known["linear"]
     methods = (*METHODS, *GRADIENTS) if convolutional else METHODS
     async with explain_service(workers=4, queue_length=8) as stub:
         asked = [request(model, picture(model, seed), methods, seed=3) for seed in (0, 1)]
