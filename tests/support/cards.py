@@ -25,7 +25,9 @@ def card(*, name: str = "model", facts: dict[str, Any] | None = None, **contract
 
 def served(card: Card, **facts: Any) -> ServedModel:
     """A model as Triton serves it: the first version, with its masked graph."""
-    return ServedModel(**{"card": card, "version": "1", "weights_digest": "", "masked": True} | facts)
+    return ServedModel(
+        **{"card": card, "version": "1", "weights_digest": "", "masked": True} | facts
+    )
 
 
 GREY = card()

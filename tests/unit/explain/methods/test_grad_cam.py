@@ -55,8 +55,9 @@ def test_a_signed_map_has_both_signs_and_a_positive_one_has_not(network, framewo
 
 def test_only_what_speaks_for_the_target_is_shown_by_default(network, framework, ask):
     inputs = ask(pair_card(framework), 0)
-    (unsaid,), (positive,) = attribute(network, inputs), attribute(
-        network, inputs, positive_only=True
+    (unsaid,), (positive,) = (
+        attribute(network, inputs),
+        attribute(network, inputs, positive_only=True),
     )
     assert unsaid.map.tobytes() == positive.map.tobytes()
 

@@ -25,9 +25,7 @@ def test_it_averages_what_each_window_takes_away() -> None:
     image = np.random.default_rng(0).normal(size=(10, 10))
     sums = np.bincount(windows.cells.ravel(), image.ravel())[:, np.newaxis]
     model = FormulaModel(linear(sums), len(sums), RunControl(total=1))
-    (found,) = Occlusion().attribute(
-        parameters, model, windows.cells, (0,), 0, RunControl(total=1)
-    )
+    (found,) = Occlusion().attribute(parameters, model, windows.cells, (0,), 0, RunControl(total=1))
     total, count = np.zeros((10, 10)), np.zeros((10, 10))
     for top in (0, 2, 4, 6, 7):
         for left in (0, 2, 4, 6, 7):
