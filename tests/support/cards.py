@@ -3,7 +3,7 @@
 from typing import Any
 
 from pellucid.cards import Card
-from pellucid.serving.triton import ServedModel
+from pellucid.serving.catalogue import ServedModel
 from tests.models import IMAGE, SOUND
 
 

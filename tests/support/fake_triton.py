@@ -51,7 +51,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self._silent = False
         self._changed = threading.Condition()
         self._threads = ThreadPoolExecutor(8)
-        self._server = grpc.server(self._threads)
+        unlimited = [("grpc.max_receive_message_length", -1)]
+        self._server = grpc.server(self._threads, options=unlimited)
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
         self.url = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 

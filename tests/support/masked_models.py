@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from explain_service.attribution import Attribution
-from explain_service.methods.base import MaskMethod
+from explain_service.methods.mask_method import MaskMethod
 from explain_service.perturbation.masks import MaskRows
 from explain_service.run_control import RunControl
 from explain_service.segmentation import SegmentMap

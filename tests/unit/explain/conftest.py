@@ -15,6 +15,7 @@ from explain_service.gradient.model import GradientModel
 from explain_service.settings import ExplainSettings
 from explain_service.triton_calls import TritonCalls
 from pellucid.cards import Card
+from pellucid.serving.triton import MarkStale
 from tests.support.explain_inputs import explain_input
 from tests.support.fake_triton import FakeTriton
 
@@ -34,8 +35,9 @@ def make_calls(triton: FakeTriton) -> Iterator[Calls]:
     """Makes calls to the fake Triton, with given settings."""
     with ExitStack() as stack:
 
-        def make(**settings: Any) -> TritonCalls:
-            found = TritonCalls(ExplainSettings(triton_url=triton.url, **settings))
+        def make(mark_stale: MarkStale = lambda name: None, **settings: Any) -> TritonCalls:
+            chosen = ExplainSettings(triton_url=triton.url, **settings)
+            found = TritonCalls(chosen, mark_stale)
             stack.callback(found.close)
             return found
 
