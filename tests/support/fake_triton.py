@@ -38,8 +38,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         """That its answers name."""
         self.seconds = 0.0
         """Each answer takes so long, but for those about one segment."""
-        self.fails: dict[int, grpc.StatusCode] = {}
-        """By the number of the call, from 0."""
+        self.fails: Callable[[int, Masks], grpc.StatusCode | None] = lambda number, masks: None
+        """By the number of the call, from 0, and its masks."""
         self.at_call: Callable[[int], None] = lambda number: None
         """Told the number of each call, from 0, before it is answered."""
         self.rows: list[int] = []
@@ -92,8 +92,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.at_call(number)
         if not self._held(context):
             return service_pb2.ModelInferResponse()
-        if number in self.fails:
-            context.abort(self.fails[number], "scripted")
+        if (code := self.fails(number, masks)) is not None:
+            context.abort(code, "scripted")
         if last.name != "masks":
             return self._answer(np.zeros((len(masks), self.labels), np.float32))
         time.sleep(self.seconds if masks.shape[1] > 1 else 0)

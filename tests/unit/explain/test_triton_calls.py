@@ -16,6 +16,7 @@ from tests.support.explain_inputs import caller
 from tests.support.fake_triton import FakeTriton
 from tests.unit.explain.conftest import Calls
 
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 MODEL = served(GREY, max_batch=16)
 PICTURE = np.zeros((1, 32, 32), np.float32)
 SHARED = SharedInputs.of(PICTURE, np.zeros((1, 1, 1, 1), np.float32), np.zeros((32, 32), np.uint16))
@@ -111,13 +112,13 @@ def test_calls_that_were_sent_are_cancelled_with_the_request_and_others_are_not(
 def test_a_triton_that_is_away_for_a_moment_is_asked_again(
     triton: FakeTriton, calls: TritonCalls
 ) -> None:
-    triton.fails = {0: grpc.StatusCode.UNAVAILABLE}
+    triton.fails = lambda number, masks: UNAVAILABLE if number == 0 else None
     assert calls.masked(MODEL, SHARED, MASKS, caller()).result(10).logits.tolist() == [[1, -1]]
     assert triton.rows == [1, 1]
 
 
 def test_a_triton_that_stays_away_is_given_up(triton: FakeTriton, calls: TritonCalls) -> None:
-    triton.fails = dict.fromkeys(range(10), grpc.StatusCode.UNAVAILABLE)
+    triton.fails = lambda number, masks: UNAVAILABLE
     with pytest.raises(BackendUnavailable):
         calls.masked(MODEL, SHARED, MASKS, caller()).result(10)
     assert len(triton.rows) == 3
