@@ -8,11 +8,13 @@ import numpy as np
 import torch
 import yaml
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from explain_service.gradient.keras_copy import KerasCopy
 from explain_service.gradient.model import GradientModel
 from explain_service.gradient.torch_copy import TorchCopy
+from pellucid.architectures.weights import save_keras, save_torch
 from pellucid.cards import Card
 
 Floats = NDArray[np.float32]
@@ -145,10 +147,23 @@ def linear_copy(framework: str, **changes: Any) -> tuple[GradientModel, Floats, 
     return KerasCopy(card.architecture, keras_linear(weights, bias), 4), weights, card
 
 
-def write_folder(repository: Path, card: Card) -> Path:
-    """`card.yaml` of a model, and the folder of its version."""
-    version = repository / card.name / "1"
-    version.mkdir(parents=True)
+def write_folder(repository: Path, card: Card, version: str = "1") -> Path:
+    """`card.yaml` of a model, and the folder of a version."""
+    folder = repository / card.name / version
+    folder.mkdir(parents=True)
     text = yaml.safe_dump(card.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
     (repository / card.name / "card.yaml").write_text(text, encoding="utf-8")
-    return version
+    return folder
+
+
+def save(framework: str, folder: Path, scale: float = 1.0) -> Path:
+    """Write the weights of the pair's network, scaled; the file."""
+    file = folder / "weights.safetensors"
+    if framework == "torch":
+        save_torch(torch_network(), file)
+    else:
+        save_keras(keras_network(), file)
+    if scale != 1.0:
+        scaled = {key: value * np.float16(scale) for key, value in load_file(file).items()}
+        save_file(scaled, file)
+    return file

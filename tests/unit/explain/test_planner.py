@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from explain_service.methods.base import Method, Workload
-from explain_service.methods.gradient_method import GRADIENT_COST
 from explain_service.methods.grad_cam import GradCam
+from explain_service.methods.gradient_method import GRADIENT_COST
 from explain_service.methods.integrated_gradients import IntegratedGradients
 from explain_service.methods.kernel_shap import KernelShap
 from explain_service.methods.lime import Lime

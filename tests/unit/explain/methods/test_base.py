@@ -9,9 +9,9 @@ from google.protobuf.message import Message
 from explain_service.attribution import Attribution
 from explain_service.methods import METHODS
 from explain_service.methods.base import Workload
-from explain_service.methods.mask_method import MaskMethod
 from explain_service.methods.kernel_shap import KernelShap
 from explain_service.methods.lime import Lime
+from explain_service.methods.mask_method import MaskMethod
 from explain_service.methods.occlusion import Occlusion
 from explain_service.methods.partition_shap import PartitionShap
 from explain_service.run_control import Cancellation, Cancelled, RunControl
