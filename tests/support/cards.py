@@ -4,7 +4,7 @@ from typing import Any
 
 from pellucid.cards import Card
 from pellucid.serving.catalogue import ServedModel
-from tests.models import IMAGE, SOUND
+from tests.support.known_models import IMAGE, SOUND
 
 
 def card(*, name: str = "model", facts: dict[str, Any] | None = None, **contract: Any) -> Card:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pellucid.cards import Card
-from tests.models import IMAGE, SOUND
+from tests.support.known_models import IMAGE, SOUND
 
 BUILDERS = {
     "torch_patch": ("torch", "tests.support.planted_networks"),

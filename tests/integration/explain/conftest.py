@@ -17,7 +17,7 @@ from pellucid.api.explain.v1 import explain_pb2_grpc
 from pellucid.cards import Card
 from pellucid.embedded.system import EmbeddedTriton
 from tests.integration.explain.networks import KERAS_NETWORK, TORCH_NETWORK, serving
-from tests.models import LinearModel, write_linear
+from tests.support.known_models import LinearModel, write_linear
 
 NAME = "pellucid.api.explain.v1.ExplainService"
 Serve = Callable[..., AbstractAsyncContextManager[Any]]

@@ -33,8 +33,16 @@ class Network:
     """Gives the network with its weights."""
 
 
-TORCH_NETWORK = Network(framework_pairs.pair_card("torch"), "tests.support.framework_pairs", framework_pairs.torch_network)
-KERAS_NETWORK = Network(framework_pairs.pair_card("keras"), "tests.support.framework_pairs", framework_pairs.keras_network)
+TORCH_NETWORK = Network(
+    framework_pairs.pair_card("torch"),
+    "tests.support.framework_pairs",
+    framework_pairs.torch_network,
+)
+KERAS_NETWORK = Network(
+    framework_pairs.pair_card("keras"),
+    "tests.support.framework_pairs",
+    framework_pairs.keras_network,
+)
 
 WEIGHTS = np.random.default_rng(6).normal(0, 0.1, (3, 3, *framework_pairs.SIZE)).astype(np.float16)
 """Of the linear network, `(K, *shape)`; its biases are 0."""

@@ -14,15 +14,17 @@ import torch
 from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion
 from safetensors.numpy import load_file, save_file
 
-from explain_service.gradient import GradientCopies
+from explain_service.gradient.copies import GradientCopies
+from explain_service.gradient.loading import NoCopy
+from explain_service.run_control import RunControl
 from explain_service.settings import ExplainSettings
 from explain_service.triton_calls import TritonCalls
 from pellucid.api.explain.v1 import explain_pb2, methods_pb2
 from pellucid.architectures.weights import load_torch
 from pellucid.embedded.system import EmbeddedTriton
-from pellucid.errors import MethodUnavailable
-from pellucid.serving.triton import ServedModel, TritonModels
+from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 from pellucid.tensors import decode, encode
+from tests.integration.explain.asking import measure
 from tests.support import framework_pairs
 
 FRAMEWORKS = ("torch", "keras")
@@ -32,17 +34,19 @@ CLOSE = 1e-4
 
 @pytest.fixture
 def calls(triton: EmbeddedTriton) -> Iterator[TritonCalls]:
-    found = TritonCalls(ExplainSettings(triton_url=triton.triton_url))
+    settings = ExplainSettings(triton_url=triton.triton_url)
+    found = TritonCalls(settings, mark_stale=lambda name: None)
     yield found
     found.close()
 
 
 async def described(triton: EmbeddedTriton, name: str) -> ServedModel:
-    models = TritonModels(triton.triton_url, ExplainSettings())
-    try:
-        return await models.get(name)
-    finally:
-        await models.close()
+    async with ModelCatalogue(triton.triton_url, ExplainSettings()) as catalogue:
+        return await catalogue.get(name)
+
+
+async def load(copies: GradientCopies, model: ServedModel) -> None:
+    await asyncio.to_thread(copies.checked, model, RunControl(total=0))
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -51,7 +55,7 @@ async def test_a_copy_answers_as_what_is_served(
 ) -> None:
     model = await described(triton, f"{framework}_network")
     copies = GradientCopies(served_pair, calls.predict)
-    await asyncio.to_thread(copies.load, model)
+    await load(copies, model)
     parity = copies.parity(model)
     assert parity is not None
     assert parity.passed
@@ -72,12 +76,12 @@ async def test_a_copy_with_other_weights_than_served_drifts_and_is_refused(
     save_file({key: value * np.float16(1.5) for key, value in load_file(source).items()}, other)
     mistaken = replace(model, weights_digest=hashlib.sha256(other.read_bytes()).hexdigest())
     copies = GradientCopies(tmp_path, calls.predict)
-    with pytest.raises(MethodUnavailable):
-        await asyncio.to_thread(copies.load, mistaken)
+    with pytest.raises(NoCopy):
+        await load(copies, mistaken)
     parity = copies.parity(mistaken)
     assert parity is not None
     assert parity.max_score_difference > parity.tolerance
-    assert "differ from the served ones" in copies.unavailable(mistaken, "grad_cam")
+    assert "differ from the served ones" in copies.unavailable(mistaken)
 
 
 async def test_new_weights_wait_until_triton_serves_them(
@@ -89,12 +93,12 @@ async def test_new_weights_wait_until_triton_serves_them(
     copies = GradientCopies(served_pair, calls.predict)
     try:
         save_file({key: value * np.float16(1.5) for key, value in load_file(file).items()}, file)
-        assert "load the model again" in copies.unavailable(model, "grad_cam")
-        with pytest.raises(MethodUnavailable):
-            await asyncio.to_thread(copies.load, model)
+        assert "load the model again" in copies.unavailable(model)
+        with pytest.raises(NoCopy):
+            await load(copies, model)
     finally:
         file.write_bytes(before)
-    assert copies.unavailable(model, "grad_cam") == ""
+    assert copies.unavailable(model) == ""
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -127,7 +131,7 @@ async def test_the_service_gives_captums_maps_of_what_is_served(
         assert np.abs(expected).max() > 1e-2
         np.testing.assert_allclose(values, expected, atol=1e-5)
     assert found["grad_cam"].receipt.method.grad_cam.layer == "features"
-    assert found["integrated_gradients"].trust.HasField("completeness_gap")
+    assert measure(found["integrated_gradients"], "completeness_gap") >= 0
 
 
 def captums_maps(picture: np.ndarray, repository: Path) -> dict[str, np.ndarray]:
@@ -151,9 +155,7 @@ def captums_maps(picture: np.ndarray, repository: Path) -> dict[str, np.ndarray]
     }
 
 
-async def test_the_capabilities_tell_how_far_the_copies_drift(
-    served_pair: Path, stub: Any
-) -> None:
+async def test_the_capabilities_tell_how_far_the_copies_drift(served_pair: Path, stub: Any) -> None:
     async with asyncio.timeout(60):
         while True:
             answer = await stub.ListMethods(explain_pb2.ListMethodsRequest(), timeout=30)

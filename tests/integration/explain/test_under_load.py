@@ -18,13 +18,14 @@ from tests.integration.explain.asking import (
     METHODS,
     Stub,
     explain,
+    measure,
     picture,
     refused,
     request,
 )
 from tests.integration.explain.conftest import Serve
 from tests.integration.explain.networks import TORCH_NETWORK
-from tests.models import LinearModel
+from tests.support.known_models import LinearModel
 
 
 @pytest.mark.parametrize("convolutional", [False, True], ids=["linear", "convolutional"])
@@ -108,7 +109,7 @@ async def test_what_is_there_at_the_deadline_comes_back_as_truncated(
     assert {found.method for found in answer.partials} <= {"kernel_shap", "lime"}
     shap = answer.explanations[1]
     assert shap.receipt.model_calls < 10_000
-    assert shap.trust.additivity_gap == pytest.approx(0, abs=1e-4)
+    assert measure(shap, "additivity_gap") == pytest.approx(0, abs=1e-4)
 
 
 async def test_one_more_than_the_queue_holds_is_told_when_to_come_back(
