@@ -7,7 +7,7 @@ import pytest
 
 from pellucid.embedded.system import EmbeddedTriton
 from tests.authority import Authority
-from tests.models import (
+from tests.support.known_models import (
     LinearModel,
     binary_model,
     linear_model,

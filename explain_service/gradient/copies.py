@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -128,13 +129,20 @@ class GradientCopies:
         self._lock = Lock()
 
     def unavailable(self, model: ServedModel) -> str:
-        """Why a model has no copy; empty where it has one, as far as is known."""
+        """Why a model has no copy; empty where it has one, as far as is known.
+
+        A copy that was refused a while ago is checked again meanwhile: nobody else would ask.
+        """
         try:
             find_weights(self._repository, model)
         except NoCopy as error:
             return str(error)
         check = self._checks.get(_served(model))
-        return check.refusal if check else ""
+        if check is None or not check.refusal:
+            return ""
+        with suppress(NoCopy):
+            self._loading(model)
+        return check.refusal
 
     def parity(self, model: ServedModel) -> explain_pb2.Parity | None:
         """How the copy compares with what is served; None while it was not checked."""

@@ -15,9 +15,9 @@ from pellucid.cards import PRECISION_PARAMETER, Card
 from pellucid.embedded.system import EmbeddedSystem
 from pellucid.repository.folder import model_folders
 from pellucid.scores import probabilities
-from tests.inference import infer, masked_inputs
 from tests.integration.conftest import REPOSITORY
-from tests.models import Floats
+from tests.support.known_models import Floats
+from tests.support.triton_client import infer, masked_inputs
 
 SHIPPED = [
     folder.name

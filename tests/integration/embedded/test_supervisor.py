@@ -17,8 +17,8 @@ from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.system import EmbeddedSystem, EmbeddedTriton
 from pellucid.lifecycle import Kind, LifecycleEvent
 from pellucid.repository.model_control import ModelControl
-from tests.inference import infer
-from tests.models import binary_model, linear_model
+from tests.support.known_models import binary_model, linear_model
+from tests.support.triton_client import infer
 
 WITHIN_S = 60.0
 

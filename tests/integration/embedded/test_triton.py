@@ -13,8 +13,8 @@ from tritonclient.utils import InferenceServerException
 from pellucid.cards import CARD_PARAMETER, PRECISION_PARAMETER, Card
 from pellucid.embedded.system import EmbeddedTriton
 from pellucid.repository.model_control import ModelControl
-from tests.inference import infer, masked_inputs
-from tests.models import LinearModel
+from tests.support.known_models import LinearModel
+from tests.support.triton_client import infer, masked_inputs
 
 NAMES = ("linear", "planted_patch", "planted_tone", "binary")
 

@@ -1,4 +1,4 @@
-"""Questions to an explain service, and its streams sorted by kind of message."""
+"""Requests to an explain service, and its streams sorted by kind of message."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from pellucid.api.explain.v1.methods_pb2 import (
 from pellucid.errors import PellucidError
 from pellucid.status import from_rpc_error
 from tests.integration.explain.networks import Network
-from tests.models import LinearModel
+from tests.support.known_models import LinearModel
 
 GRID = Segmentation(grid=Grid(rows=4, columns=4))
 METHODS = (
@@ -48,15 +48,37 @@ class Answer:
     """A stream, sorted by kind of message."""
 
     kinds: list[str] = field(default_factory=list)
-    targets: pb.ResolvedTargets = field(default_factory=pb.ResolvedTargets)
+    accepted: pb.Accepted = field(default_factory=pb.Accepted)
+    targets: explanation_pb2.ResolvedTargets = field(
+        default_factory=explanation_pb2.ResolvedTargets
+    )
     progress: list[explanation_pb2.Progress] = field(default_factory=list)
     partials: list[explanation_pb2.Explanation] = field(default_factory=list)
     explanations: list[explanation_pb2.Explanation] = field(default_factory=list)
+    failures: list[explanation_pb2.MethodFailure] = field(default_factory=list)
     comparison: explanation_pb2.Comparison = field(default_factory=explanation_pb2.Comparison)
 
     @property
     def maps(self) -> list[Floats]:
         return [tensors.decode(found.map, "map") for found in self.explanations]
+
+    def take(self, message: pb.ExplainResponse) -> None:
+        """Sort in one message."""
+        kind = message.WhichOneof("event")
+        assert kind is not None
+        self.kinds.append(kind)
+        found = getattr(message, kind)
+        match kind:
+            case "progress":
+                self.progress.append(found)
+            case "partial":
+                self.partials.append(found)
+            case "explanation":
+                self.explanations.append(found)
+            case "failure":
+                self.failures.append(found)
+            case _:
+                setattr(self, kind, found)
 
 
 def request(
@@ -74,28 +96,31 @@ def request(
 async def explain(stub: Stub, asked: pb.ExplainRequest, timeout: float = 60) -> Answer:
     answer = Answer()
     async for message in stub.Explain(asked, timeout=timeout):
-        kind = message.WhichOneof("event")
-        answer.kinds.append(kind)
-        match kind:
-            case "targets":
-                answer.targets = message.targets
-            case "progress":
-                answer.progress.append(message.progress)
-            case "partial":
-                answer.partials.append(message.partial)
-            case "explanation":
-                answer.explanations.append(message.explanation)
-            case "comparison":
-                answer.comparison = message.comparison
+        answer.take(message)
     return answer
 
 
-async def refused(stub: Stub, asked: pb.ExplainRequest) -> PellucidError:
+async def explain_until_error(stub: Stub, asked: pb.ExplainRequest) -> tuple[Answer, PellucidError]:
+    """What comes of a stream that ends with an error, and that error."""
+    answer = Answer()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await explain(stub, asked)
+        async for message in stub.Explain(asked, timeout=60):
+            answer.take(message)
     error = from_rpc_error(caught.value, "explain service")
     assert error is not None
+    return answer, error
+
+
+async def refused(stub: Stub, asked: pb.ExplainRequest) -> PellucidError:
+    """The error of a request that is refused before anything else is said."""
+    answer, error = await explain_until_error(stub, asked)
+    assert not answer.kinds
     return error
+
+
+def measure(found: explanation_pb2.Explanation, name: str) -> float:
+    """The measure of this name, which there has to be."""
+    return {measure.name: measure.value for measure in found.trust.measures}[name]
 
 
 def picture(model: LinearModel | Network, seed: int = 0) -> Floats:

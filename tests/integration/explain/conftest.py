@@ -16,8 +16,8 @@ from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explain_pb2_grpc
 from pellucid.cards import Card
 from pellucid.embedded.system import EmbeddedTriton
-from tests.integration.explain.networks import KERAS_TWIN, TORCH_TWIN, serving
-from tests.models import LinearModel, write_linear
+from tests.integration.explain.networks import KERAS_NETWORK, TORCH_NETWORK, serving
+from tests.support.known_models import LinearModel, write_linear
 
 NAME = "pellucid.api.explain.v1.ExplainService"
 Serve = Callable[..., AbstractAsyncContextManager[Any]]
@@ -86,9 +86,9 @@ def large(
 
 
 @pytest.fixture(scope="module")
-def served_twins(repository: Path, triton_client: InferenceServerClient) -> Iterator[Path]:
-    """The repository with the twins in it, loaded into the running Triton."""
-    with serving(repository, triton_client, [TORCH_TWIN, KERAS_TWIN]):
+def served_pair(repository: Path, triton_client: InferenceServerClient) -> Iterator[Path]:
+    """The repository with the pair of networks in it, loaded into the running Triton."""
+    with serving(repository, triton_client, [TORCH_NETWORK, KERAS_NETWORK]):
         yield repository
 
 

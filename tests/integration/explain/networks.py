@@ -17,7 +17,7 @@ from pellucid.architectures import BUILDERS
 from pellucid.architectures.weights import save_keras, save_torch
 from pellucid.cards import Card
 from pellucid.repository.build import build_model
-from tests import twins
+from tests.support import framework_pairs
 
 _SAVE = {"torch": save_torch, "keras": save_keras}
 
@@ -33,20 +33,28 @@ class Network:
     """Gives the network with its weights."""
 
 
-TORCH_TWIN = Network(twins.twin_card("torch"), "tests.twins", twins.torch_twin)
-KERAS_TWIN = Network(twins.twin_card("keras"), "tests.twins", twins.keras_twin)
+TORCH_NETWORK = Network(
+    framework_pairs.pair_card("torch"),
+    "tests.support.framework_pairs",
+    framework_pairs.torch_network,
+)
+KERAS_NETWORK = Network(
+    framework_pairs.pair_card("keras"),
+    "tests.support.framework_pairs",
+    framework_pairs.keras_network,
+)
 
-WEIGHTS = np.random.default_rng(6).normal(0, 0.1, (3, 3, *twins.SIZE)).astype(np.float16)
+WEIGHTS = np.random.default_rng(6).normal(0, 0.1, (3, 3, *framework_pairs.SIZE)).astype(np.float16)
 """Of the linear network, `(K, *shape)`; its biases are 0."""
 
 
 def torch_linear_network() -> nn.Module:
     """A layer whose attributions have a closed form."""
-    return twins.torch_linear(WEIGHTS.astype(np.float32), np.zeros(3, np.float32))
+    return framework_pairs.torch_linear(WEIGHTS.astype(np.float32), np.zeros(3, np.float32))
 
 
 LINEAR = Network(
-    twins.twin_card(
+    framework_pairs.pair_card(
         "torch",
         name="torch_linear_network",
         architecture={
@@ -71,7 +79,7 @@ def serving(
             assert architecture is not None
             place = (architecture.framework, network.module)
             patch.setitem(BUILDERS, architecture.builder, place)  # type: ignore[arg-type]
-            file = twins.write_folder(repository, network.card) / "weights.safetensors"
+            file = framework_pairs.write_folder(repository, network.card) / "weights.safetensors"
             _SAVE[architecture.framework](network.make(), file)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # exporters use what their frameworks deprecate

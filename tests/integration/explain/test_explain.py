@@ -1,4 +1,4 @@
-"""The explain service through a real Triton: streams, receipts, refusals, offers and plans."""
+"""The explain service through a real Triton: streams, receipts, refusals, capabilities, plans."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -21,19 +21,20 @@ from pellucid.api.explain.v1.methods_pb2 import (
 )
 from pellucid.errors import InvalidArgument, MethodUnavailable, PellucidError, UnknownModel
 from tests.integration.explain.asking import GRID, METHODS, Stub, explain, picture, refused, request
-from tests.models import LinearModel
+from tests.support.known_models import LinearModel
 
 
-async def test_a_stream_begins_with_the_targets_and_ends_with_the_comparison(
+async def test_a_stream_begins_with_its_acceptance_and_ends_with_the_comparison(
     stub: Stub, known: Mapping[str, LinearModel]
 ) -> None:
     image = picture(known["linear"])
     answer = await explain(stub, request(known["linear"], image))
-    assert answer.kinds[0] == "targets"
+    assert answer.kinds[:2] == ["accepted", "targets"]
+    assert answer.accepted.queue_position == 0
     assert answer.kinds[-1] == "comparison"
     assert len(answer.comparison.agreements) == 6
     digests = {found.receipt.input_digest for found in answer.explanations}
-    assert digests == {answer.targets.input_digest, tensors.digest(image)}
+    assert digests == {answer.accepted.input_digest, tensors.digest(image)}
     for method in ("lime", "kernel_shap", "partition_shap", "occlusion"):
         own = [message for message in answer.progress if message.method == method]
         assert own[0].calls_done == 0
@@ -64,7 +65,7 @@ async def test_the_receipt_tells_all_that_decides_the_bytes(
     ("change", "kind", "field"),
     [
         ({"model": "nothing"}, UnknownModel, "model"),
-        ({"methods": []}, InvalidArgument, "methods"),
+        ({"methods": [Method()]}, InvalidArgument, "methods[0]"),
         ({"methods": [Method(lime=Lime(samples=3))]}, InvalidArgument, "methods[0].lime.samples"),
         (
             {"methods": [METHODS[0], Method(grad_cam=methods_pb2.GradCam())]},
@@ -118,6 +119,15 @@ async def test_a_wrong_field_is_named(
     assert error.remedy
 
 
+async def test_without_methods_every_one_that_is_available_explains(
+    stub: Stub, known: Mapping[str, LinearModel]
+) -> None:
+    answer = await explain(stub, request(known["linear"], picture(known["linear"]), ()))
+    found = [one.method for one in answer.explanations]
+    assert found == ["lime", "kernel_shap", "partition_shap", "occlusion"]
+    assert [one.title for one in answer.explanations][:2] == ["LIME", "Kernel SHAP"]
+
+
 async def test_methods_are_listed_with_the_reason_where_they_do_not_work(
     stub: Stub, known: Mapping[str, LinearModel]
 ) -> None:
@@ -146,7 +156,7 @@ async def test_a_plan_counts_what_an_explanation_then_takes(
     assert all(plan.seconds > 0 for plan in again.methods)
 
 
-ENDS_BYTES = 4 * 32 * 32 + 2 * 32 * 32 + 4 + 2
+REFERENCE_BYTES = 4 * 32 * 32 + 2 * 32 * 32 + 4 + 2
 """Of the call that a request begins with: the input, one segment, a constant, two masks."""
 
 
@@ -161,7 +171,7 @@ async def test_the_planned_bytes_are_those_that_are_sent(
     planned = answer.methods[0].bytes_to_triton
     before = sent_bytes("linear")
     await explain(stub, asked)
-    sent = sent_bytes("linear") - before - ENDS_BYTES
+    sent = sent_bytes("linear") - before - REFERENCE_BYTES
     if method.HasField("occlusion"):
         assert sent == planned  # no window is tried twice
     else:

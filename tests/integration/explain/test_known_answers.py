@@ -9,8 +9,16 @@ import pytest
 from pellucid import tensors
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.api.explain.v1.methods_pb2 import Grid, KernelShap, Method, Segmentation, Target
-from tests.integration.explain.asking import METHODS, Floats, Stub, explain, picture, request
-from tests.models import LinearModel
+from tests.integration.explain.asking import (
+    METHODS,
+    Floats,
+    Stub,
+    explain,
+    measure,
+    picture,
+    request,
+)
+from tests.support.known_models import LinearModel
 
 
 def drops(model: LinearModel, image: Floats, target: int, baseline: float) -> Floats:
@@ -46,13 +54,13 @@ async def test_every_method_gives_a_linear_models_closed_form(
                     total[area] += expected[area].sum()
                     count[area] += 1
             assert values == pytest.approx(total / count, abs=1e-4)
-            assert found.trust.coverage == 1
+            assert measure(found, "coverage") == 1
         else:
             assert found.segment_scores.values == pytest.approx(over_grid(expected), abs=1e-4)
         if found.method.endswith("shap"):
-            assert found.trust.additivity_gap == pytest.approx(0, abs=1e-5)
+            assert measure(found, "additivity_gap") == pytest.approx(0, abs=1e-5)
         if found.method == "lime":
-            assert found.trust.r_squared == pytest.approx(1, abs=1e-6)
+            assert measure(found, "r_squared") == pytest.approx(1, abs=1e-6)
 
 
 async def test_every_method_finds_the_planted_patch(

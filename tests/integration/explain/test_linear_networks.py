@@ -8,7 +8,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.api.explain.v1.methods_pb2 import IntegratedGradients, Method, Target
-from tests.integration.explain.asking import Stub, explain, picture, request
+from tests.integration.explain.asking import Stub, explain, measure, picture, request
 from tests.integration.explain.networks import LINEAR, WEIGHTS, serving
 
 BLACK = -2.0
@@ -38,5 +38,5 @@ async def test_integrated_gradients_of_a_linear_network_are_weight_times_differe
     for found, values in zip(answer.explanations, answer.maps, strict=True):
         expected = (WEIGHTS[found.target.index] * (image - BLACK)).sum(axis=0)
         assert values == pytest.approx(expected, abs=1e-6)
-        assert found.trust.completeness_gap < 1e-5
+        assert measure(found, "completeness_gap") < 1e-5
         assert not found.trust.warnings

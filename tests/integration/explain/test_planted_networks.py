@@ -18,9 +18,9 @@ from pellucid.api.explain.v1.methods_pb2 import (
     Segmentation,
     Target,
 )
-from tests import planted
 from tests.integration.explain.asking import METHODS, Stub, explain
 from tests.integration.explain.networks import Network, serving
+from tests.support import planted_networks
 
 ALL = (
     *METHODS,
@@ -32,8 +32,14 @@ ALL = (
 @pytest.fixture(scope="module", autouse=True)
 def served(repository: Path, triton_client: InferenceServerClient) -> Iterator[None]:
     """Both networks, loaded into the running Triton, and gone afterwards."""
-    makers = {"torch_patch": planted.torch_patch, "keras_tone": planted.keras_tone}
-    networks = [Network(planted.card(name), "tests.planted", make) for name, make in makers.items()]
+    makers = {
+        "torch_patch": planted_networks.torch_patch,
+        "keras_tone": planted_networks.keras_tone,
+    }
+    networks = [
+        Network(planted_networks.card(name), "tests.support.planted_networks", make)
+        for name, make in makers.items()
+    ]
     with serving(repository, triton_client, networks):
         yield
 

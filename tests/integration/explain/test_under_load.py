@@ -18,23 +18,24 @@ from tests.integration.explain.asking import (
     METHODS,
     Stub,
     explain,
+    measure,
     picture,
     refused,
     request,
 )
 from tests.integration.explain.conftest import Serve
-from tests.integration.explain.networks import TORCH_TWIN
-from tests.models import LinearModel
+from tests.integration.explain.networks import TORCH_NETWORK
+from tests.support.known_models import LinearModel
 
 
 @pytest.mark.parametrize("convolutional", [False, True], ids=["linear", "convolutional"])
 async def test_the_same_receipt_gives_the_same_bytes_alone_and_under_load(
     explain_service: Serve,
     known: Mapping[str, LinearModel],
-    served_twins: Path,
+    served_pair: Path,
     convolutional: bool,
 ) -> None:
-    model = TORCH_TWIN if convolutional else known["linear"]
+    model = TORCH_NETWORK if convolutional else known["linear"]
     methods = (*METHODS, *GRADIENTS) if convolutional else METHODS
     async with explain_service(workers=4, queue_length=8) as stub:
         asked = [request(model, picture(model, seed), methods, seed=3) for seed in (0, 1)]
@@ -108,7 +109,7 @@ async def test_what_is_there_at_the_deadline_comes_back_as_truncated(
     assert {found.method for found in answer.partials} <= {"kernel_shap", "lime"}
     shap = answer.explanations[1]
     assert shap.receipt.model_calls < 10_000
-    assert shap.trust.additivity_gap == pytest.approx(0, abs=1e-4)
+    assert measure(shap, "additivity_gap") == pytest.approx(0, abs=1e-4)
 
 
 async def test_one_more_than_the_queue_holds_is_told_when_to_come_back(

@@ -15,8 +15,8 @@ import pytest
 from pellucid.cards import PRECISION_PARAMETER
 from pellucid.embedded.system import EmbeddedTriton
 from pellucid.repository.model_control import ModelControl
-from tests.inference import infer
-from tests.models import linear_model
+from tests.support.known_models import linear_model
+from tests.support.triton_client import infer
 
 WITHIN_S = 60.0
 

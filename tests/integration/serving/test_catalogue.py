@@ -18,7 +18,7 @@ from pellucid.serving.catalogue import ModelCatalogue, State
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.settings import TritonSettings
 from pellucid.serving.triton import Answer, TritonInference
-from tests.models import LinearModel, linear_model
+from tests.support.known_models import LinearModel, linear_model
 
 SETTINGS = TritonSettings(catalogue_interval_s=0.2)
 NAME = "linear"

@@ -10,7 +10,7 @@ import pytest
 from pellucid.api.gateway.v1 import gateway_pb2_grpc
 from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.system import EmbeddedSystem
-from tests.models import binary_model, planted_patch_model, planted_tone_model
+from tests.support.known_models import binary_model, planted_patch_model, planted_tone_model
 
 
 @pytest.fixture(scope="session")

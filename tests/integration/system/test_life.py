@@ -27,7 +27,7 @@ from pellucid.embedded.health import is_serving
 from pellucid.embedded.service_plans import HEALTH_SERVICES
 from pellucid.embedded.system import EmbeddedSystem
 from tests.integration.system import media
-from tests.models import IMAGE, linear_model, write_linear
+from tests.support.known_models import IMAGE, linear_model, write_linear
 
 WITHIN_S = 60.0
 PICTURE = media.image()

@@ -21,7 +21,7 @@ from pellucid.client import (
     Result,
 )
 from pellucid.embedded.system import EmbeddedSystem
-from tests.inference import infer
+from tests.support.triton_client import infer
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT / "samples"

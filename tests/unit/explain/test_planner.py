@@ -1,46 +1,70 @@
 """What a method is said to cost before it is paid for."""
 
-from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
-from explain_service.gradient import GradientCopies
-from explain_service.methods import GradCam, IntegratedGradients, KernelShap, Lime
-from explain_service.planner import Planner, Speeds, check_samples
-from pellucid.api.explain.v1.methods_pb2 import BASELINE_BLACK, Target
-from pellucid.errors import InvalidArgument
-from pellucid.scores import expected_targets
-from tests.unit.explain.test_parts import GREY
+from explain_service.methods.base import Method, Workload
+from explain_service.methods.grad_cam import GradCam
+from explain_service.methods.gradient_method import GRADIENT_COST
+from explain_service.methods.integrated_gradients import IntegratedGradients
+from explain_service.methods.kernel_shap import KernelShap
+from explain_service.methods.lime import Lime
+from explain_service.methods.occlusion import Occlusion
+from explain_service.planner import Planner
+from tests.support.cards import LAYERED
+
+WORK = Workload(card=LAYERED, segments=50, targets=3, baseline_is_constant=True)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "count"),
-    [
-        ([], 1),
-        ([Target(top_k=2)], 2),
-        ([Target(label="b"), Target(index=1)], 1),
-        ([Target(above_threshold=True)], 1),
-    ],
-)
-def test_targets_are_counted_before_there_are_scores(wanted: list[Target], count: int) -> None:
-    assert expected_targets(GREY, wanted) == count
+def cost(planner: Planner, method: Method[Any]) -> Any:
+    return planner.cost(method, method.defaults(LAYERED), WORK)
 
 
-def test_grad_cam_is_paid_for_each_target_and_a_path_once() -> None:
-    gradients = GradientCopies(Path(), lambda model, inputs: np.zeros((0, 0), np.float32))
-    planner = Planner(Speeds(), gradients, 24)
-
-    def calls(method: GradCam | IntegratedGradients) -> int:
-        cost = planner.cost(GREY, method, segments=50, targets=3, baseline=BASELINE_BLACK)
-        return cost.calls
-
-    assert calls(GradCam()) == 3
-    assert calls(IntegratedGradients(steps=10)) == 12
+def test_seconds_are_not_known_before_anything_was_measured() -> None:
+    assert cost(Planner(24), Lime()).seconds is None
 
 
-def test_a_regression_that_would_fill_the_memory_is_refused() -> None:
-    check_samples(KernelShap(samples=20_000), 400, "methods[0].kernel_shap")
-    with pytest.raises(InvalidArgument) as caught:
-        check_samples(Lime(samples=10_000), 4_096, "methods[1].lime")
-    assert caught.value.field == "methods[1].lime.samples"
+def test_seconds_follow_from_the_speed_that_was_measured() -> None:
+    planner = Planner(24)
+    planner.measured("model", Lime(), calls=100, seconds=2.0)
+    assert cost(planner, Lime()).seconds == pytest.approx(500 * 0.02)
+
+
+def test_masks_are_equally_fast_whatever_asks_for_them_and_gradients_are_not() -> None:
+    planner = Planner(24)
+    planner.measured("model", Lime(), calls=100, seconds=2.0)
+    assert cost(planner, KernelShap()).seconds == pytest.approx(10)
+    assert cost(planner, Occlusion()).seconds == pytest.approx(225 * 0.02)
+    assert cost(planner, GradCam()).seconds is None
+
+
+def test_the_speed_of_one_model_says_nothing_of_another() -> None:
+    planner = Planner(24)
+    planner.measured("another", Lime(), calls=100, seconds=2.0)
+    assert cost(planner, Lime()).seconds is None
+
+
+def test_a_new_speed_moves_what_is_known_by_a_part() -> None:
+    planner = Planner(24)
+    for seconds in (1.0, 2.0):
+        planner.measured("model", GradCam(), calls=1, seconds=seconds)
+    assert 1.0 < cost(planner, GradCam()).seconds / 3 < 1.5
+
+
+def test_a_method_that_made_no_call_teaches_nothing() -> None:
+    planner = Planner(24)
+    planner.measured("model", Lime(), calls=0, seconds=2.0)
+    assert cost(planner, Lime()).seconds is None
+
+
+def test_a_gradient_counts_as_several_scores_as_long_as_none_was_measured() -> None:
+    planner = Planner(24)
+    assert cost(planner, Lime()).relative == 500
+    assert cost(planner, IntegratedGradients()).relative == 52 * GRADIENT_COST
+
+
+def test_more_masks_in_a_call_mean_fewer_bytes() -> None:
+    few, many = (cost(Planner(masks_per_call), Lime()) for masks_per_call in (1, 500))
+    assert few.sent_bytes > 90 * many.sent_bytes
+    assert cost(Planner(24), GradCam()).sent_bytes == 0

@@ -19,7 +19,7 @@ from pellucid.cards import (
 from pellucid.repository.build import build_model, is_current
 from pellucid.repository.errors import ModelNotBuilt
 from pellucid.repository.folder import model_folders
-from tests.models import binary_model, linear_model, planted_tone_model
+from tests.support.known_models import binary_model, linear_model, planted_tone_model
 
 
 def config_of(folder: Path) -> model_config_pb2.ModelConfig:

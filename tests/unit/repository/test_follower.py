@@ -10,7 +10,7 @@ from pellucid.lifecycle import Kind, LifecycleEvent, Listener
 from pellucid.repository.errors import BuilderFailed
 from pellucid.repository.follower import Build, Follower
 from pellucid.repository.model_control import ModelControl
-from tests.models import linear_model
+from tests.support.known_models import linear_model
 from tests.unit.repository.fakes import FakeTriton, serving
 
 WITHIN_S = 10

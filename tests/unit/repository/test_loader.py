@@ -12,7 +12,7 @@ from pellucid.repository.build import build_model
 from pellucid.repository.errors import TritonUnavailable
 from pellucid.repository.loader import Loader
 from pellucid.repository.model_control import ModelControl
-from tests.models import linear_model
+from tests.support.known_models import linear_model
 from tests.unit.repository.fakes import FakeTriton
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pellucid.repository.__main__ import main
-from tests.models import linear_model
+from tests.support.known_models import linear_model
 
 TORCH = {"framework": "torch", "builder": "densenet121", "arguments": {"channels": 1, "outputs": 3}}
 

@@ -7,7 +7,7 @@ import pytest
 
 from pellucid.repository.errors import ModelNotBuilt
 from pellucid.repository.masked import masked_graph
-from tests.models import Floats, linear_graph
+from tests.support.known_models import Floats, linear_graph
 
 SHAPES = {0: (3, 8, 6), 2: (8, 6, 3)}
 """By the axis of the channels."""

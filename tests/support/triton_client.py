@@ -8,7 +8,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import np_to_triton_dtype
 
 from pellucid.contracts import Layout
-from tests.models import Floats
+from tests.support.known_models import Floats
 
 
 def infer(url: str, model: str, **inputs: NDArray) -> Floats:

@@ -8,8 +8,13 @@ import numpy as np
 import torch
 import yaml
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 from torch import nn
 
+from explain_service.gradient.keras_copy import KerasCopy
+from explain_service.gradient.model import GradientModel
+from explain_service.gradient.torch_copy import TorchCopy
+from pellucid.architectures.weights import save_keras, save_torch
 from pellucid.cards import Card
 
 Floats = NDArray[np.float32]
@@ -18,7 +23,7 @@ SIZE = (12, 16)
 """Rows and columns of the input; it has three channels."""
 
 
-class TorchTwin(nn.Module):
+class TorchNetwork(nn.Module):
     """`conv -> relu -> pool -> conv (`features`) -> relu -> mean -> dense`, over CHW."""
 
     def __init__(self, outputs: int) -> None:
@@ -34,9 +39,9 @@ class TorchTwin(nn.Module):
         return self.head(self.relu(self.features(x)).mean(dim=(2, 3)))
 
 
-def torch_twin(*, outputs: int = 3) -> nn.Module:
+def torch_network(*, outputs: int = 3) -> nn.Module:
     torch.manual_seed(7)
-    module = TorchTwin(outputs)
+    module = TorchNetwork(outputs)
     with torch.no_grad():
         module.first.weight.mul_(3)
         module.features.weight.mul_(4)
@@ -44,8 +49,8 @@ def torch_twin(*, outputs: int = 3) -> nn.Module:
     return module
 
 
-def keras_twin(*, outputs: int = 3) -> keras.Model:
-    source = torch_twin(outputs=outputs)
+def keras_network(*, outputs: int = 3) -> keras.Model:
+    source = torch_network(outputs=outputs)
     inputs = keras.Input((*SIZE, 3), name="input")
     x = keras.layers.Conv2D(6, 3, padding="same", name="first")(inputs)
     x = keras.layers.AveragePooling2D(2, name="pool")(keras.layers.ReLU(name="relu1")(x))
@@ -80,20 +85,20 @@ def keras_linear(weights: Floats, bias: Floats) -> keras.Model:
 
 
 BUILDERS = {
-    "torch_twin": ("torch", "tests.twins"),
-    "keras_twin": ("keras", "tests.twins"),
+    "torch_network": ("torch", "tests.support.framework_pairs"),
+    "keras_network": ("keras", "tests.support.framework_pairs"),
 }
 """To be put into `pellucid.architectures.BUILDERS`."""
 
 
-def twin_card(framework: str, **changes: Any) -> Card:
+def pair_card(framework: str, **changes: Any) -> Card:
     """Three labels over a small colour picture; `changes` go into the card."""
     torch_like = framework == "torch"
     facts: dict[str, Any] = {
-        "name": f"{framework}_twin",
+        "name": f"{framework}_network",
         "version": "1",
         "title": framework,
-        "description": "A twin of the other framework.",
+        "description": "It has its pair in the other framework.",
         "modality": "photo",
         "labels": ["a", "b", "c"],
         "output": {"activation": "softmax"},
@@ -108,17 +113,57 @@ def twin_card(framework: str, **changes: Any) -> Card:
         },
         "architecture": {
             "framework": framework,
-            "builder": f"{framework}_twin",
+            "builder": f"{framework}_network",
             "grad_cam_layers": ["features", "first"],
         },
     }
     return Card.model_validate(facts | changes)
 
 
-def write_folder(repository: Path, card: Card) -> Path:
-    """`card.yaml` of a model, and the folder of its version."""
-    version = repository / card.name / "1"
-    version.mkdir(parents=True)
+def picture() -> Floats:
+    """An input of the pair, `(3, H, W)`."""
+    return np.random.default_rng(3).normal(size=(3, *SIZE)).astype(np.float32)
+
+
+def copy_of(card: Card, *, outputs: int = 3) -> GradientModel:
+    """A gradient copy of the pair's network in a card's framework, of four inputs at once."""
+    assert card.architecture is not None
+    if card.architecture.framework == "torch":
+        return TorchCopy(card.architecture, torch_network(outputs=outputs), 4)
+    return KerasCopy(card.architecture, keras_network(outputs=outputs), 4)
+
+
+def linear_copy(framework: str, **changes: Any) -> tuple[GradientModel, Floats, Card]:
+    """A copy of a linear network, its weights `(K', *shape)`, and its card with `changes`."""
+    architecture = {"framework": framework, "builder": f"{framework}_network"}
+    card = pair_card(framework, architecture=architecture, **changes)
+    assert card.architecture is not None
+    rng = np.random.default_rng(5)
+    shape = (card.logits, *card.preprocess.shape)
+    weights = rng.normal(0, 0.1, shape).astype(np.float32)
+    bias = rng.normal(size=card.logits).astype(np.float32)
+    if framework == "torch":
+        return TorchCopy(card.architecture, torch_linear(weights, bias), 4), weights, card
+    return KerasCopy(card.architecture, keras_linear(weights, bias), 4), weights, card
+
+
+def write_folder(repository: Path, card: Card, version: str = "1") -> Path:
+    """`card.yaml` of a model, and the folder of a version."""
+    folder = repository / card.name / version
+    folder.mkdir(parents=True)
     text = yaml.safe_dump(card.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
     (repository / card.name / "card.yaml").write_text(text, encoding="utf-8")
-    return version
+    return folder
+
+
+def save(framework: str, folder: Path, scale: float = 1.0) -> Path:
+    """Write the weights of the pair's network, scaled; the file."""
+    file = folder / "weights.safetensors"
+    if framework == "torch":
+        save_torch(torch_network(), file)
+    else:
+        save_keras(keras_network(), file)
+    if scale != 1.0:
+        scaled = {key: value * np.float16(scale) for key, value in load_file(file).items()}
+        save_file(scaled, file)
+    return file

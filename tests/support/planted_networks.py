@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from pellucid.cards import Card
-from tests.models import IMAGE, SOUND
+from tests.support.known_models import IMAGE, SOUND
 
 BUILDERS = {
-    "torch_patch": ("torch", "tests.planted"),
-    "keras_tone": ("keras", "tests.planted"),
+    "torch_patch": ("torch", "tests.support.planted_networks"),
+    "keras_tone": ("keras", "tests.support.planted_networks"),
 }
 """To be put into `pellucid.architectures.BUILDERS`."""
 
