@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,35 @@ def test_after_a_cancel_triton_is_asked_no_more(
         assert asked() == count
         whole = progress.calls_total / ExplainSettings().masks_per_call
         assert 0 < count - before < whole / 2
+
+
+def test_no_map_rests_on_two_versions_of_a_model(
+    system: EmbeddedSystem, gateway: Any, system_repository: Path, slow: str
+) -> None:
+    call, _ = begin_long_explanation(gateway, slow)
+    with InferenceServerClient(system.triton_url) as client:
+        for graph in (slow, f"{slow}_masked"):
+            folder = system_repository / graph
+            shutil.copytree(folder / "1", folder / "2")
+            client.load_model(graph)
+    events = []
+    with suppress(grpc.RpcError):
+        events.extend(call)
+    kinds = {event.WhichOneof("event") for event in events}
+    failures = [event.failure for event in events if event.WhichOneof("event") == "failure"]
+    assert "explanation" not in kinds
+    assert [(failure.reason, failure.retriable) for failure in failures] == [
+        ("MODEL_CHANGED", True)
+    ]
+
+    methods = [Method(lime=Lime(samples=20))]
+    request = ExplainRequest(model=slow, content=PICTURE, methods=methods)
+    (explained,) = (
+        event.explanation
+        for event in gateway.Explain(request)
+        if event.WhichOneof("event") == "explanation"
+    )
+    assert explained.receipt.model_version == "2"
 
 
 def test_predictions_are_answered_while_explanations_run(gateway: Any, slow: str) -> None:
