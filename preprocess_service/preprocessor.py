@@ -38,9 +38,7 @@ class Preprocessor:
         except PellucidError as error:
             metrics.REJECTED.labels(error.reason).inc()
             raise
-        decoded = await asyncio.to_thread(
-            preprocess_pb2.PreprocessResponse.FromString, bytes(response)
-        )
+        decoded = preprocess_pb2.PreprocessResponse.FromString(bytes(response))
         metrics.SECONDS.labels(decoded.facts.media_type).observe(seconds)
         return decoded
 
