@@ -9,7 +9,7 @@ import pytest
 from explain_service.copy_check import check_copies
 from explain_service.gradient.loading import NoCopy
 from explain_service.run_control import Cancelled, RunControl
-from pellucid.errors import BackendUnavailable, ModelBroken
+from pellucid.errors import BackendUnavailable, ModelBroken, ModelChanged, ModelNotReady
 from pellucid.serving.catalogue import ServedModel
 from tests.support.cards import card, served
 
@@ -59,7 +59,16 @@ async def test_every_model_is_tried_once_there_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [NoCopy("no weights"), ValueError("a bug"), ModelBroken("bad graph"), Cancelled()]
+    "error",
+    [
+        NoCopy("no weights"),
+        ValueError("a bug"),
+        ModelBroken("bad graph"),
+        ModelNotReady("unloaded meanwhile", retry_after_s=1.0),
+        ModelChanged("loaded again meanwhile", retry_after_s=0.5),
+        Cancelled(),
+    ],
+    ids=lambda error: type(error).__name__,
 )
 async def test_a_copy_that_there_is_not_does_not_keep_the_others_waiting(error: Exception) -> None:
     assert await tried([FIRST, SECOND], errors=(error,)) == ["first", "second"]
