@@ -7,7 +7,7 @@ import structlog
 from explain_service.gradient.copies import GradientCopies
 from explain_service.gradient.loading import NoCopy
 from explain_service.run_control import Cancellation, Cancelled, RunControl
-from pellucid.errors import PellucidError
+from pellucid.errors import BackendUnavailable, PellucidError
 from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 
 log = structlog.get_logger(__name__)
@@ -36,14 +36,17 @@ async def check_copies(
 
 
 def _check(copies: GradientCopies, model: ServedModel, cancellation: Cancellation) -> bool:
-    """Try one copy; False where it may be there later. Blocks."""
+    """Try one copy; False where it has to be tried again. Blocks."""
     try:
         copies.checked(model, RunControl(total=0, cancellation=cancellation))
     except (Cancelled, NoCopy):
         return True  # whoever asks for the model's methods is told why
-    except PellucidError as error:
+    except BackendUnavailable as error:
         log.info("gradient copy waits", model=model.card.name, why=error.message)
-        return not error.retry_after_s
+        return False
+    except PellucidError as error:
+        # A model that changed or went is not this one any more: the catalogue tells of the next.
+        log.info("gradient copy not checked", model=model.card.name, why=error.message)
     except Exception:
         log.exception("a gradient copy failed", model=model.card.name)
     return True

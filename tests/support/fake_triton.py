@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from pellucid.cards import CARD_PARAMETER, MASKED_SUFFIX, ROLE_PARAMETER, Card
+
 Masks = NDArray[np.uint8]
 Logits = NDArray[np.float32]
 
@@ -26,7 +28,7 @@ def kept_segments(masks: Masks) -> Logits:
 
 
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """Answers every model, on a free port; what is no mask is answered 0."""
+    """Answers every model, on a free port, and lists one; what is no mask is answered 0."""
 
     def __init__(self) -> None:
         self.formula: Callable[[Masks], Logits] = kept_segments
@@ -48,6 +50,10 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         """Of each call with masks, as they came in."""
         self.cancelled = 0
         """Calls that the client cancelled before they were answered."""
+        self.card: Card | None = None
+        """Of the one model that it lists."""
+        self.questions = 0
+        """Calls that are no inferences."""
         self._silent = False
         self._changed = threading.Condition()
         self._threads = ThreadPoolExecutor(8)
@@ -79,6 +85,28 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         """Wait until something holds that calls change; gives up after ten seconds."""
         with self._changed:
             assert self._changed.wait_for(holds, timeout=10)
+
+    def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.questions += 1
+        index = service_pb2.RepositoryIndexResponse()
+        for name in self._graphs():
+            index.models.add(name=name, version=self.version, state="READY")
+        return index
+
+    def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.questions += 1
+        answer = service_pb2.ModelConfigResponse()
+        for key, value in self._graphs()[request.name].items():
+            answer.config.parameters[key].string_value = value
+        return answer
+
+    def _graphs(self) -> dict[str, dict[str, str]]:
+        """What their configurations say of the classifier and of its masked graph."""
+        if self.card is None:
+            return {}
+        name, card = self.card.name, {CARD_PARAMETER: self.card.to_json()}
+        masked = {**card, ROLE_PARAMETER: "masked"}
+        return {name: {**card, ROLE_PARAMETER: "classifier"}, name + MASKED_SUFFIX: masked}
 
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         last = request.inputs[-1]

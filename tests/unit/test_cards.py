@@ -9,14 +9,14 @@ from pellucid.cards import Card
 from tests.unit.preprocess.files import image_contract, sound_contract
 
 
-def card(name: str = "tone", **preprocess: Any) -> Card:
+def card(name: str = "tone", modality: str = "speech", **preprocess: Any) -> Card:
     return Card.model_validate(
         {
             "name": name,
             "version": "1",
             "title": "",
             "description": "",
-            "modality": "speech",
+            "modality": modality,
             "labels": ["yes", "no"],
             "output": {"activation": "softmax"},
             "preprocess": sound_contract().model_dump() | preprocess,
@@ -68,3 +68,8 @@ def test_a_card_has_no_name_of_a_masked_graph():
     assert faults(name="tone_masked") == ["name"]
     assert card(name="masked").name == "masked"
     assert card(name="tone_masked_2").name == "tone_masked_2"
+
+
+def test_the_modality_is_the_cards_own_word():
+    assert card(modality="skin_lesion").modality == "skin_lesion"
+    assert faults(modality="Skin lesion") == ["modality"]

@@ -1,10 +1,12 @@
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pellucid import contracts
 from pellucid.api.common.v1 import contract_pb2
-from pellucid.contracts import Layout
+from pellucid.api.explain.v1 import methods_pb2
+from pellucid.contracts import InputSpec, Layout
 from pellucid.errors import InvalidArgument
 from tests.unit.preprocess.files import image_contract, sound_contract
 
@@ -117,3 +119,50 @@ def test_the_remedy_says_what_the_field_should_be():
     with pytest.raises(InvalidArgument) as caught:
         contracts.decode(message)
     assert caught.value.remedy == "it should be at most n_fft"
+
+
+COLOUR = {"channels": 3, "mean": (0.5, 0.25, 0.125), "std": (0.5, 0.25, 0.125)}
+EVERY_KIND = [
+    image_contract(),
+    image_contract(layout=Layout.CHW, **COLOUR),
+    image_contract(layout=Layout.HWC, **COLOUR),
+    sound_contract(layout=Layout.CHW),
+    sound_contract(layout=Layout.HWC),
+]
+
+
+@pytest.mark.parametrize("spec", EVERY_KIND, ids=lambda spec: f"{spec.kind} {spec.layout}")
+def test_a_tensor_is_seen_as_it_was_made(spec: InputSpec):
+    seen = np.random.default_rng(0).random((*spec.plane, spec.planes))
+    tensor = spec.undisplayed(seen)
+    assert tensor.shape == spec.shape
+    assert tensor.dtype == np.float32
+    np.testing.assert_allclose(spec.displayed(tensor), seen, atol=1e-5)
+    several = spec.undisplayed(np.stack([seen, 1 - seen]))
+    np.testing.assert_array_equal(several[0], tensor)
+
+
+@pytest.mark.parametrize("spec", EVERY_KIND, ids=lambda spec: f"{spec.kind} {spec.layout}")
+def test_the_channel_axis_is_that_of_the_planes(spec: InputSpec):
+    assert spec.shape[spec.channel_axis] == spec.planes
+    rest = [size for axis, size in enumerate(spec.shape) if axis != spec.channel_axis]
+    assert tuple(rest) == spec.plane
+
+
+def test_what_lies_outside_the_range_is_seen_as_its_end():
+    spec = image_contract(mean=(0.0,), std=(1.0,))
+    extremes = np.full(spec.shape, -3.0, np.float32)
+    extremes[0, 0, 0] = 5.0
+    seen = spec.displayed(extremes)
+    assert (seen.min(), seen.max()) == (0, 1)
+
+
+def test_each_kind_has_its_own_baselines_and_segmentation_the_default_first():
+    picture, sound = image_contract(), sound_contract()
+    assert picture.baselines[0] == methods_pb2.BASELINE_MEAN
+    assert methods_pb2.BASELINE_BLACK in picture.baselines
+    assert methods_pb2.BASELINE_SILENCE not in picture.baselines
+    assert sound.baselines[0] == methods_pb2.BASELINE_SILENCE
+    assert methods_pb2.BASELINE_BLACK not in sound.baselines
+    assert picture.default_segmentation().WhichOneof("segmentation") == "slic"
+    assert sound.default_segmentation().WhichOneof("segmentation") == "grid"

@@ -8,7 +8,13 @@ import pytest
 from pellucid.api.explain.v1.methods_pb2 import Target
 from pellucid.cards import Card
 from pellucid.errors import InvalidArgument, UnknownLabel
-from pellucid.scores import check_targets, label_logits, probabilities, resolve_targets
+from pellucid.scores import (
+    check_targets,
+    expected_targets,
+    label_logits,
+    probabilities,
+    resolve_targets,
+)
 
 
 def card(
@@ -121,3 +127,17 @@ def test_of_two_classes_the_one_that_reached_its_threshold_is_present_alone() ->
     wanted = [Target(above_threshold=True)]
     for score, present in ((0.3, [1]), (0.1, [0]), (0.9, [1])):
         assert resolve_targets(binary, wanted, floats([1 - score, score])[0], "t") == present
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [
+        ([], 1),
+        ([Target(top_k=2)], 2),
+        ([Target(label="b"), Target(index=1)], 1),
+        ([Target(above_threshold=True)], 1),
+    ],
+    ids=["default", "top two", "the same twice", "above threshold"],
+)
+def test_targets_are_counted_before_there_are_scores(wanted: list[Target], count: int) -> None:
+    assert expected_targets(card(), wanted) == count

@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import InferenceServerClient
 
 from explain_service.__main__ import serve
+from explain_service.methods import METHODS, MethodRegistry
 from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explain_pb2_grpc
 from pellucid.cards import Card
@@ -25,17 +26,17 @@ Serve = Callable[..., AbstractAsyncContextManager[Any]]
 
 @pytest.fixture
 def explain_service(triton: EmbeddedTriton, repository: Path) -> Serve:
-    """Starts a service with given settings; its clients have gRPC's default limits."""
+    """Starts a service with given methods and settings; clients have gRPC's default limits."""
 
     @asynccontextmanager
-    async def start(**settings: object) -> AsyncIterator[Any]:
+    async def start(registry: MethodRegistry = METHODS, **settings: object) -> AsyncIterator[Any]:
         chosen = ExplainSettings(
             triton_url=triton.triton_url,
             model_repository=repository,
             **settings,  # type: ignore[arg-type]
         )
         async with (
-            serve(chosen) as server,
+            serve(chosen, registry) as server,
             grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
         ):
             await _ready(channel)

@@ -24,8 +24,8 @@ from pellucid.architectures.weights import load_torch
 from pellucid.embedded.system import EmbeddedTriton
 from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 from pellucid.tensors import decode, encode
-from tests.integration.explain.asking import measure
 from tests.support import framework_pairs
+from tests.support.explain_client import measure
 
 FRAMEWORKS = ("torch", "keras")
 CLOSE = 1e-4

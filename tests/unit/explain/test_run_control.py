@@ -1,10 +1,17 @@
 import threading
 from concurrent.futures import Future
+from time import monotonic
 
 import pytest
 
 from explain_service.attribution import Attribution
-from explain_service.run_control import Cancellation, Cancelled, RunControl, TimeBudget
+from explain_service.run_control import (
+    Cancellation,
+    Cancelled,
+    Progress,
+    RunControl,
+    TimeBudget,
+)
 from pellucid.errors import DeadlineTooShort
 from pellucid.serving.deadline import Deadline
 
@@ -18,10 +25,9 @@ def ready(value: int) -> "Future[int]":
 
 
 def test_what_is_left_is_estimated_from_what_is_done() -> None:
-    progress = RunControl(total=10).progress
-    assert progress.remaining is None
-    progress.done = 5
-    assert progress.remaining == pytest.approx(progress.elapsed, abs=1e-3)
+    assert RunControl(total=10).progress.remaining is None
+    progress = Progress(total=10, done=4, began=monotonic() - 1_000)
+    assert progress.remaining == pytest.approx(1_500, rel=0.01)
 
 
 def test_nothing_is_left_where_more_was_done_than_planned() -> None:
