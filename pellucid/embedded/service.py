@@ -20,7 +20,7 @@ _LONGEST_DELAY_S = 30.0
 _SETTLED_S = 60.0
 """Life after which the next death starts again from the first delay."""
 
-Hook = Callable[[], Awaitable[None]]
+Hook = Callable[[], Awaitable[object]]
 
 
 class Service:
