@@ -172,7 +172,7 @@ def _exclusively(path: Path) -> Iterator[None]:
 def _install(root: Path, listener: Listener) -> None:
     _run([sys.executable, "-m", "venv", str(root)])
     install = [str(root / "bin" / "python3"), "-m", "pip", "install", "--quiet", "--no-deps"]
-    pinned = _requirements(LOCK.read_text())
+    pinned = requirements(LOCK.read_text())
     # pip takes hashes from files only.
     single = root / "requirement.txt"
     for done, (requirement, hashed) in enumerate(pinned.items()):
@@ -183,7 +183,7 @@ def _install(root: Path, listener: Listener) -> None:
         _run([*install, "--require-hashes", "-r", str(single)], of=name)
 
 
-def _requirements(lock: str) -> dict[str, str]:
+def requirements(lock: str) -> dict[str, str]:
     """Each `name==version` of a lock file, and its whole entry with the hashes."""
     entries = re.findall(r"^([\w.-]+==\S+)((?:.*\\\n)*.*\n?)", lock, flags=re.MULTILINE)
     return {requirement: requirement + rest for requirement, rest in entries}
