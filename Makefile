@@ -3,9 +3,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check
 READY  := $(VENV)/ready
 DATA   ?= ../shared/data
 BENCH  ?=
+LOCK   ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve down test lint format proto bench train lock clean
@@ -15,13 +17,14 @@ help:  ## Say what there is
 
 setup: $(READY)  ## Install what everything else needs into .venv
 
-$(READY): requirements/lock.txt pyproject.toml
+$(READY): requirements/lock.txt requirements/torch.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
 		{ echo "Pellucid needs Python 3.11; make PYTHON=/path/to/python3.11 says where it is"; exit 1; }
 	@echo "installing the locked dependencies into $(VENV) (a few minutes the first time)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -r requirements/lock.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+	$(PIP) --progress-bar on --no-deps --require-hashes -r requirements/lock.txt
+	$(PIP) --progress-bar on -r requirements/torch.txt
+	$(PIP) --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: $(READY)  ## Start the system, explain an X-ray and a clip six ways, write out/demo/
@@ -57,12 +60,8 @@ train: $(READY)  ## Train MODEL from DATA
 	@test -n "$(MODEL)" || { echo "say which: make train MODEL=pneumonia_densenet121"; exit 1; }
 	$(BIN)/python -m training $(MODEL) --data $(DATA)
 
-lock: $(READY)  ## Pin every dependency anew
-	$(BIN)/pip-compile --quiet --upgrade --allow-unsafe --extra=dev --strip-extras --no-emit-index-url \
-		--no-emit-trusted-host --no-emit-find-links --output-file=requirements/lock.txt pyproject.toml
-	@# The extras name each other through pellucid itself, which is no release but this folder; not
-	@# every index has torch's CPU build under a version of its own.
-	sed -i -e '/^pellucid @ /,+1d' -e 's/^\(torch==.*\)+cpu$$/\1/' requirements/lock.txt
+lock: $(READY)  ## Pin every dependency anew, with hashes; LOCK=--no-upgrade keeps what still fits
+	$(BIN)/python requirements/lock.py $(LOCK)
 
 clean:  ## Remove what was built, but not .venv
 	rm -rf build dist out .pellucid .mypy_cache .ruff_cache .pytest_cache

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from pellucid.embedded.errors import BuildFailed, MissingPrerequisite
 from pellucid.lifecycle import Kind, LifecycleEvent, Listener, ignore
 
 _HERE = Path(__file__).parent
-_LOCK = _HERE / "triton_requirements.txt"
+LOCK = _HERE / "triton_requirements.txt"
+"""Everything in the environment, with hashes."""
 _BACKEND = _HERE / "backend" / "model.py"
 _PRECISION = _HERE / "backend" / "automatic_precision.py"
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -152,7 +154,7 @@ def _require_platform() -> None:
 
 
 def _fingerprint() -> str:
-    return _digest(_LOCK.read_bytes(), sys.version.encode())
+    return _digest(LOCK.read_bytes(), sys.version.encode())
 
 
 def _digest(*parts: bytes) -> str:
@@ -168,14 +170,23 @@ def _exclusively(path: Path) -> Iterator[None]:
 
 
 def _install(root: Path, listener: Listener) -> None:
-    pinned = [line for line in _LOCK.read_text().splitlines() if "==" in line]
     _run([sys.executable, "-m", "venv", str(root)])
-    python = str(root / "bin" / "python3")
-    for done, requirement in enumerate(pinned):
+    install = [str(root / "bin" / "python3"), "-m", "pip", "install", "--quiet", "--no-deps"]
+    pinned = requirements(LOCK.read_text())
+    # pip takes hashes from files only.
+    single = root / "requirement.txt"
+    for done, (requirement, hashed) in enumerate(pinned.items()):
         name = requirement.partition("==")[0]
         message = f"installing {requirement}"
         listener(LifecycleEvent(Kind.PROGRESS, "environment", message, done, len(pinned)))
-        _run([python, "-m", "pip", "install", "--quiet", "--no-deps", requirement], of=name)
+        single.write_text(hashed)
+        _run([*install, "--require-hashes", "-r", str(single)], of=name)
+
+
+def requirements(lock: str) -> dict[str, str]:
+    """Each `name==version` of a lock file, and its whole entry with the hashes."""
+    entries = re.findall(r"^([\w.-]+==\S+)((?:.*\\\n)*.*\n?)", lock, flags=re.MULTILINE)
+    return {requirement: requirement + rest for requirement, rest in entries}
 
 
 def _run(command: list[str], of: str = "the environment") -> str:

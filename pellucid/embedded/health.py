@@ -14,7 +14,7 @@ _TIMEOUT_S = 2.0
 def is_serving(
     url: str, service: str, tls: Tls | None = None, timeout_s: float = _TIMEOUT_S
 ) -> bool:
-    """Whether `grpc.health.v1` says SERVING; False also when nobody answers."""
+    """Whether `grpc.health.v1` says SERVING; False also where there is no answer."""
     request = health_pb2.HealthCheckRequest(service=service)
     with _open(url, tls) as channel:
         try:
@@ -27,7 +27,7 @@ def is_serving(
 
 
 def is_triton_ready(url: str, timeout_s: float = _TIMEOUT_S) -> bool:
-    """Whether Triton takes requests; False also when nobody answers."""
+    """Whether Triton takes requests; False also where there is no answer."""
     with _open(url) as channel:
         try:
             answer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ServerReady(

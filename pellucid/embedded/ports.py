@@ -24,7 +24,7 @@ def resolve_ports(wanted: Mapping[str, tuple[str, int]]) -> dict[str, int]:
         may be gone a moment later.
 
     Raises:
-        PortTaken: somebody listens on a wanted port; the message says who.
+        PortTaken: a process listens on a wanted port; the message says who.
         PortUnusable: this machine does not have the address, or this user may not use the port.
     """
     with contextlib.ExitStack() as held:

@@ -37,7 +37,7 @@ class ServicePlan:
     url: str
     metrics_url: str
     is_healthy: Callable[[], bool]
-    """Blocks for a moment; False also when nobody answers."""
+    """Blocks for a moment; False also where there is no answer."""
     tls: Tls | None = None
     """How to reach a service that speaks TLS; None for plain text."""
     leftovers: str | None = None

@@ -84,7 +84,7 @@ def _build_one(folder: Path, force: bool, listener: Listener) -> bool:
         if not force and is_current(folder):
             return True
         emit(Kind.STEP, "building")
-        build_model(folder)
+        build_model(folder, force=force)
     except Exception as error:
         # Frameworks raise what they like; the folders after this one are none the worse for it.
         emit(Kind.WARNING, f"not built: {_reason(error)}")

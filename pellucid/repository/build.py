@@ -22,29 +22,34 @@ def is_current(path: Path) -> bool:
     """
     folder = ModelFolder.read(path)
     digest = folder.weights_digest()
-    source = folder.source(digest)
-    return (
-        all(_holds(path, content) for path, content in _configs(folder, digest).items())
-        and (not folder.builds or _source_in(folder.graph) == source)
-        and _source_in(folder.masked_graph) == source
+    configs = _configs(folder, digest)
+    return all(_holds(path, content) for path, content in configs.items()) and _are_current(
+        folder, folder.source(digest)
     )
 
 
-def build_model(path: Path) -> None:
+def build_model(path: Path, *, force: bool = False) -> None:
     """Build what Triton serves from a folder's card and weights.
 
     Writes `config.pbtxt` and `<version>/model.onnx` (unless the folder brings its own graph), and
-    the sibling folder `<name>_masked` with the same two. Nothing is written that is there already.
+    the sibling folder `<name>_masked` with the same two. Nothing is written that is there already,
+    and graphs are built only where the weights, the architecture or the shape have changed.
 
     Args:
         path: folder with `card.yaml` and `<version>/weights.safetensors` or `<version>/model.onnx`.
+        force: build graphs that are current, too.
 
     Raises:
         ModelNotBuilt: the folder cannot be built; the message says why.
     """
     folder = ModelFolder.read(path)
     digest = folder.weights_digest()
-    graphs = _graphs(folder, folder.source(digest))
+    source = folder.source(digest)
+    if force or not _are_current(folder, source):
+        graphs = _graphs(folder, source)
+    else:
+        graphs = {}
+        _check(read_graph(folder.graph), folder.card)
     configs = _configs(folder, digest)
     if not all(_holds(path, content) for path, content in graphs.items()):
         # Without a configuration a folder is not loaded: should the building end half way, no
@@ -53,6 +58,11 @@ def build_model(path: Path) -> None:
             config.unlink(missing_ok=True)
     for path, content in (graphs | configs).items():
         _replace(path, content)
+
+
+def _are_current(folder: ModelFolder, source: str) -> bool:
+    graphs = (folder.graph, folder.masked_graph) if folder.builds else (folder.masked_graph,)
+    return all(_source_in(graph) == source for graph in graphs)
 
 
 def _graphs(folder: ModelFolder, source: str) -> dict[Path, bytes]:

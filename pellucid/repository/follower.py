@@ -52,7 +52,7 @@ class Follower:
             allowed: names of the models that are built and loaded; all where None.
             listener: receives what happens.
             build: builds what is missing or stale.
-            period_s: seconds between two looks at both sides.
+            period_s: seconds between two observations of both sides.
             gap_s: seconds for which a model is not served while other weights take over its
                 version number; longer than the period of a catalogue, so that each notices.
         """
@@ -95,17 +95,17 @@ class Follower:
     async def follow(self) -> None:
         """Build and load whatever changes, on either side; never returns.
 
-        A folder is touched only when nothing has changed between two looks, so that a copy in
-        progress is left alone. What fails is tried again, after longer and longer waits.
+        A folder is touched only when nothing has changed between two observations, so that a copy
+        in progress is left alone. What fails is tried again, after longer and longer waits.
         """
         delay = self._period_s
         previous = None
         while True:
             try:
-                look = (await asyncio.to_thread(self._stamps), await self._index())
-                if look == previous:
-                    await self._catch_up(*look)
-                previous, delay = look, self._period_s
+                observed = (await asyncio.to_thread(self._stamps), await self._index())
+                if observed == previous:
+                    await self._catch_up(*observed)
+                previous, delay = observed, self._period_s
             except Exception as error:
                 # A model that cannot be followed must not end those that are served.
                 reason = f"{str(error) or type(error).__name__}; trying again in {delay:g} s"

@@ -92,6 +92,8 @@ class Loader:
                 if name not in loaded.ready and not self._was_refused(name, reason, loaded)
             }
             for name, reason in failures.items():
+                if name in unreadable:
+                    self._emit(Kind.WARNING, name, reason)
                 await self._publish_failure(name, reason)
             return bool(unloaded or changes or failures)
 
@@ -151,8 +153,9 @@ class Loader:
         return _Change(unload, tuple(desired))
 
     def _was_refused(self, name: str, what: Identity | str, loaded: _Loaded) -> bool:
-        # A Triton that was started anew has forgotten, and may have more memory.
-        return self._refused.get(name) == what and name in loaded.failed
+        # A Triton that was started anew knows nothing of it, and may have more memory.
+        known = name in loaded.failed or name in loaded.ready
+        return self._refused.get(name) == what and known
 
     async def _apply(self, changes: Sequence[_Change]) -> None:
         total = sum(len(change.load) for change in changes)
@@ -214,7 +217,6 @@ class Loader:
         files = {f"1/{GRAPH}": reason.encode()}
         await asyncio.to_thread(self._control.load, name, json.dumps(config), files)
         self._refused[name] = reason
-        self._emit(Kind.WARNING, name, reason)
 
     def _emit(self, kind: Kind, subject: str, message: str, done: int = 0, total: int = 0) -> None:
         self._listener(LifecycleEvent(kind, subject, message, done, total))

@@ -1,5 +1,6 @@
 """Models whose right explanation is known: small graphs made by hand, each with its card."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,10 @@ def _card(
             "preprocess": preprocess or IMAGE,
         }
     )
+
+
+def add_version(folder: Path, source: Path) -> None:
+    """Have version 2 of a built model's graph served, from version 1 of `source`; load it then."""
+    shutil.copytree(source / "1", folder / "2")
+    config = folder / "config.pbtxt"
+    config.write_text(config.read_text().replace("versions: 1", "versions: 2"))

@@ -5,9 +5,9 @@ where the configuration's CPU accelerator is `openvino`, with ONNX Runtime other
 Triton's own environment and therefore imports nothing of Pellucid.
 
 The parameter `pellucid_precision` of a model's configuration is an order: the engine computes in
-it, or the model does not load. So the configuration tells everybody the truth; Python-based
-backends of this Triton cannot put parameters into a response. Engine and precision of every
-instance stand in Triton's log and metrics too, as the labels of `pellucid_engine_info`.
+that precision, or the model does not load. So a configuration is true; Python-based backends of
+this Triton cannot put parameters into a response. Engine and precision of every instance also stand
+in Triton's log and metrics, as the labels of `pellucid_engine_info`.
 """
 
 import json

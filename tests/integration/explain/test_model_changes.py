@@ -18,7 +18,7 @@ from pellucid.status import from_rpc_error
 from tests.integration.explain.asking import picture, request
 from tests.integration.explain.conftest import Serve
 from tests.support.explain_client import Answer, Stub, explain
-from tests.support.known_models import LinearModel, write_linear
+from tests.support.known_models import LinearModel, add_version, write_linear
 
 LIME = Method(lime=Lime(samples=10_000))
 KERNEL_SHAP = Method(kernel_shap=KernelShap(samples=5_000))
@@ -50,7 +50,7 @@ def load_another_version(
     """Of other weights; Triton serves the latest version alone."""
     other = write_linear(elsewhere, model.card, -model.weights, model.bias)
     for mine, new in zip(folders(model), folders(other), strict=True):
-        shutil.copytree(new / "1", mine / "2")
+        add_version(mine, new)
         client.load_model(mine.name)
     return other
 

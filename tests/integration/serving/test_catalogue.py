@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from pellucid.serving.catalogue import ModelCatalogue, State
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.settings import TritonSettings
 from pellucid.serving.triton import Answer, TritonInference
-from tests.support.known_models import LinearModel, linear_model
+from tests.support.known_models import LinearModel, add_version, linear_model
 
 SETTINGS = TritonSettings(catalogue_interval_s=0.2)
 NAME = "linear"
@@ -106,7 +105,7 @@ async def test_another_version_is_noticed_by_whoever_asks_for_the_old_one(
 ) -> None:
     old = await catalogue.get(NAME)
     for folder in (model.folder, model.folder.with_name(f"{NAME}_masked")):
-        shutil.copytree(folder / "1", folder / "2")
+        add_version(folder, folder)
         await client.load_model(folder.name)
     inputs = np.zeros((1, 1, 32, 32), np.float32)
     with pytest.raises(ModelChanged):

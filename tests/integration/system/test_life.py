@@ -28,7 +28,7 @@ from pellucid.embedded.health import is_serving
 from pellucid.embedded.service_plans import HEALTH_SERVICES
 from pellucid.embedded.system import EmbeddedSystem
 from tests.integration.system import media
-from tests.support.known_models import IMAGE, linear_model, write_linear
+from tests.support.known_models import IMAGE, add_version, linear_model, write_linear
 
 WITHIN_S = 60.0
 PICTURE = media.image()
@@ -192,7 +192,7 @@ def test_no_map_rests_on_two_versions_of_a_model(
     with InferenceServerClient(system.triton_url) as client:
         for graph in (slow, f"{slow}_masked"):
             folder = system_repository / graph
-            shutil.copytree(folder / "1", folder / "2")
+            add_version(folder, folder)
             client.load_model(graph)
     events = []
     with suppress(grpc.RpcError):

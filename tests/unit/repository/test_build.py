@@ -198,3 +198,17 @@ def test_a_folder_whose_building_ended_half_way_has_no_configuration(tmp_path: P
         build_model(folder)
     assert not (folder / "config.pbtxt").exists()
     assert not (masked / "config.pbtxt").exists()
+
+
+def test_a_changed_card_leaves_the_graphs_alone_unless_forced(tmp_path: Path) -> None:
+    folder = linear_model(tmp_path).folder
+    masked = tmp_path / "linear_masked" / "1" / "model.onnx"
+    graph = onnx.load_model(masked)
+    graph.doc_string = "not what would be built today"
+    onnx.save_model(graph, masked)
+    change_card(folder, title="Another title")
+    build_model(folder)
+    assert is_current(folder)
+    assert onnx.load_model(masked).doc_string == graph.doc_string
+    build_model(folder, force=True)
+    assert onnx.load_model(masked).doc_string == ""
