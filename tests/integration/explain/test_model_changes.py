@@ -56,11 +56,12 @@ def load_another_version(
 
 
 async def begin(stub: Stub, model: LinearModel, method: Method) -> tuple[Any, Answer]:
-    """A call whose method has answers of the model already, and what came of it so far."""
-    answer, call = Answer(), stub.Explain(request(model, picture(model), [method]), timeout=60)
+    """What comes of a method that has answers of the model already, and what came so far."""
+    answer = Answer()
+    messages = aiter(stub.Explain(request(model, picture(model), [method]), timeout=60))
     while not any(one.calls_done for one in answer.progress):
-        answer.take(await call.read())
-    return call, answer
+        answer.take(await anext(messages))
+    return messages, answer
 
 
 @pytest.mark.parametrize("method", [LIME, KERNEL_SHAP], ids=lambda one: one.WhichOneof("method"))
@@ -72,10 +73,10 @@ async def test_another_version_in_the_middle_of_a_method_ends_it_without_a_map(
     method: Method,
 ) -> None:
     async with explain_service(masks_per_call=1) as stub:
-        call, answer = await begin(stub, changing, method)
+        messages, answer = await begin(stub, changing, method)
         other = await asyncio.to_thread(load_another_version, changing, tmp_path, triton_client)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            async for message in call:
+            async for message in messages:
                 answer.take(message)
         error = from_rpc_error(caught.value, "explain service")
         assert isinstance(error, ModelChanged)
