@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+import yaml
 from tritonclient.grpc import InferenceServerClient
 
 from explain_service.settings import ExplainSettings
@@ -28,7 +29,7 @@ from pellucid.embedded.health import is_serving
 from pellucid.embedded.service_plans import HEALTH_SERVICES
 from pellucid.embedded.system import EmbeddedSystem
 from tests.integration.system import media
-from tests.support.known_models import IMAGE, add_version, linear_model, write_linear
+from tests.support.known_models import IMAGE, linear_model, write_linear
 
 WITHIN_S = 60.0
 PICTURE = media.image()
@@ -154,9 +155,13 @@ def test_the_request_id_reaches_triton(system: EmbeddedSystem, gateway: Any) -> 
     wait_until(lambda: told(masked=True) and told(masked=False))
 
 
-def begin_long_explanation(gateway: Any, model: str) -> tuple[Any, Any]:
+LONG = Method(lime=Lime(samples=10_000))
+LONGER = Method(kernel_shap=KernelShap(samples=20_000))
+
+
+def begin_long_explanation(gateway: Any, model: str, *methods: Method) -> tuple[Any, Any]:
     """A call that has many masks left, and how far it is."""
-    methods = [Method(lime=Lime(samples=10_000))]
+    methods = methods or (LONG,)
     call = gateway.Explain(ExplainRequest(model=model, content=PICTURE, methods=methods))
     for event in call:
         if event.progress.calls_done > 0:
@@ -186,23 +191,25 @@ def test_after_a_cancel_triton_is_asked_no_more(
 
 
 def test_no_map_rests_on_two_versions_of_a_model(
-    system: EmbeddedSystem, gateway: Any, system_repository: Path, slow: str
+    gateway: Any, system_repository: Path, slow: str
 ) -> None:
-    call, _ = begin_long_explanation(gateway, slow)
-    with InferenceServerClient(system.triton_url) as client:
-        for graph in (slow, f"{slow}_masked"):
-            folder = system_repository / graph
-            add_version(folder, folder)
-            client.load_model(graph)
+    call, _ = begin_long_explanation(gateway, slow, LONG, LONGER)
+    folder = system_repository / slow
+    shutil.copytree(folder / "1", folder / "2")
+    card = folder / "card.yaml"
+    facts = yaml.safe_load(card.read_text(encoding="utf-8"))
+    card.write_text(yaml.safe_dump(facts | {"version": "2"}), encoding="utf-8")
     events = []
     with suppress(grpc.RpcError):
         events.extend(call)
-    kinds = {event.WhichOneof("event") for event in events}
+    maps = [event.explanation for event in events if event.WhichOneof("event") == "explanation"]
     failures = [event.failure for event in events if event.WhichOneof("event") == "failure"]
-    assert "explanation" not in kinds
-    assert [(failure.reason, failure.retriable) for failure in failures] == [
+    assert {each.receipt.model_version for each in maps} <= {"1"}
+    assert {(failure.reason, failure.retriable) for failure in failures} == {
         ("MODEL_CHANGED", True)
-    ]
+    }
+    ended = [failure.method for failure in failures]
+    assert [*(each.method for each in maps), *ended] == ["lime", "kernel_shap"]
 
     methods = [Method(lime=Lime(samples=20))]
     request = ExplainRequest(model=slow, content=PICTURE, methods=methods)
