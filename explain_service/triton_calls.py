@@ -15,7 +15,7 @@ from pellucid.cards import MASKED_SUFFIX
 from pellucid.serving.catalogue import ServedModel
 from pellucid.serving.channels import open_blocking_triton_channel
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import Answer, MarkStale, check_answer, translate
+from pellucid.serving.triton import Answer, MarkStale, check_answer, joined, translate
 from pellucid.tensors import Array, FloatArray
 
 _TYPES: Final = {"float32": "FP32", "uint16": "UINT16", "uint8": "UINT8"}
@@ -135,8 +135,7 @@ class TritonCalls:
             self._threads.submit(self._call, model, request, count, caller)
             for request, count in requests
         ]
-        answers = [caller.wait(call) for call in calls]
-        return Answer(np.concatenate([part.logits for part in answers]), answers[0].precision)
+        return joined(model, [caller.wait(call) for call in calls])
 
     def predict(self, model: ServedModel, inputs: FloatArray) -> FloatArray:
         """Logits `(N, K')` of inputs `(N, *shape)`, on behalf of the service itself; blocks.

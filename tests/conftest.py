@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.embedded.system import EmbeddedTriton
-from tests.authority import Authority
+from tests.support.authority import Authority
 from tests.support.known_models import (
     LinearModel,
     binary_model,

@@ -45,6 +45,8 @@ class _Weights(NamedTuple):
 
     digest: str
     architecture: str
+    plane: tuple[int, int]
+    """It decides how many inputs are differentiated at once, and with it the last bits."""
 
 
 class _Served(NamedTuple):
@@ -263,6 +265,6 @@ def _drift(parity: explain_pb2.Parity) -> str:
 def _served(model: ServedModel) -> _Served:
     card = model.card
     architecture = card.architecture.model_dump_json() if card.architecture else ""
-    weights = _Weights(model.weights_digest, architecture)
+    weights = _Weights(model.weights_digest, architecture, card.preprocess.plane)
     meaning = card.model_dump_json(include={"labels", "output", "preprocess"})
     return _Served(card.name, model.version, meaning, weights)

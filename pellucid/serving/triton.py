@@ -4,7 +4,7 @@ One answer is of one model: each call names the version, and each answer is comp
 that was asked for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -86,10 +86,7 @@ class TritonInference:
             await self._call(model, inputs[start : start + rows], deadline)
             for start in range(0, len(inputs), rows)
         ]
-        precisions = {part.precision for part in parts}
-        if len(precisions) > 1:
-            raise _changed(model, f"answered in {' and in '.join(sorted(precisions))}")
-        return Answer(np.concatenate([part.logits for part in parts]), precisions.pop())
+        return joined(model, parts)
 
     async def _call(self, model: ServedModel, batch: FloatArray, deadline: Deadline) -> Answer:
         request = service_pb2.ModelInferRequest(
@@ -143,6 +140,18 @@ def check_answer(
         raise _changed(model, f"{precision} answered, not {model.precision}")
     logits = _logits(response, model, rows, finite=finite)
     return Answer(logits, precision or model.precision)
+
+
+def joined(model: ServedModel, parts: Sequence[Answer]) -> Answer:
+    """The answers to the parts of one batch as one.
+
+    Raises:
+        ModelChanged: they were not computed in the same arithmetic.
+    """
+    precisions = {part.precision for part in parts}
+    if len(precisions) > 1:
+        raise _changed(model, f"answered in {' and in '.join(sorted(precisions))}")
+    return Answer(np.concatenate([part.logits for part in parts]), precisions.pop())
 
 
 def translate(

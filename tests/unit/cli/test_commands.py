@@ -21,8 +21,8 @@ from pellucid.errors import (
     UnknownModel,
     UnreadableMedia,
 )
-from tests.fake_gateway import FakeGateway, serving
-from tests.gateway_responses import failed_model, picture, png
+from tests.support.fake_gateway import FakeGateway, serving
+from tests.support.gateway_responses import failed_model, picture, png
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from pellucid.client import Client
-from tests.fake_gateway import FakeGateway, serving
+from tests.support.fake_gateway import FakeGateway, serving
 
 
 @pytest.fixture

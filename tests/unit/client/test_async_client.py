@@ -8,8 +8,8 @@ import pytest
 
 from pellucid.client import AsyncClient, Client, Comparison, ExplainedInput, Lime
 from pellucid.errors import BackendUnavailable, UnknownModel
-from tests.fake_gateway import FakeGateway
-from tests.gateway_responses import picture, png
+from tests.support.fake_gateway import FakeGateway
+from tests.support.gateway_responses import picture, png
 
 PNG = png(picture(26, 32))
 

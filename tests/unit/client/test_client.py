@@ -33,8 +33,8 @@ from pellucid.client import (
     TopK,
 )
 from pellucid.errors import InvalidArgument
-from tests.fake_gateway import FakeGateway
-from tests.gateway_responses import METHODS, failed_model, picture, png
+from tests.support.fake_gateway import FakeGateway
+from tests.support.gateway_responses import METHODS, failed_model, picture, png
 
 PNG = png(picture(26, 32))
 

@@ -5,8 +5,8 @@ import pytest
 
 from pellucid.client import AsyncClient, Client, Tls
 from pellucid.client.connection import is_local
-from tests.authority import Authority
-from tests.fake_gateway import FakeGateway, serving
+from tests.support.authority import Authority
+from tests.support.fake_gateway import FakeGateway, serving
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from pellucid.errors import (
     QueueFull,
     UnknownModel,
 )
-from tests.fake_gateway import FakeGateway
-from tests.gateway_responses import picture, png
+from tests.support.fake_gateway import FakeGateway
+from tests.support.gateway_responses import picture, png
 
 PNG = png(picture(26, 32))
 

@@ -5,8 +5,8 @@ import pytest
 
 from pellucid.client import Client, Tls
 from pellucid.errors import BackendUnavailable
-from tests.authority import Authority
-from tests.fake_gateway import FakeGateway, serving
+from tests.support.authority import Authority
+from tests.support.fake_gateway import FakeGateway, serving
 
 
 def test_a_client_with_the_authority_is_let_in(authority: Authority) -> None:

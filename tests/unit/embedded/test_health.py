@@ -7,7 +7,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from pellucid.client import Tls
 from pellucid.embedded.health import is_serving
-from tests.authority import Authority
+from tests.support.authority import Authority
 
 NAME = "a.Service"
 

@@ -18,7 +18,7 @@ from pellucid.serving.catalogue import ModelCatalogue
 from pellucid.serving.channels import open_channel
 from pellucid.serving.interceptor import CallInterceptor
 from pellucid.serving.triton import TritonInference
-from tests.scripted_triton import Graph, ScriptedTriton
+from tests.support.scripted_triton import Graph, ScriptedTriton
 from tests.unit.gateway.fakes import Explain, Preprocess, card
 
 SETTINGS = GatewaySettings(

@@ -9,8 +9,8 @@ from pellucid.api.explain.v1 import methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.api.gateway.v1.gateway_pb2 import GetCapabilitiesRequest
 from pellucid.errors import BackendUnavailable
-from tests.scripted_triton import Graph
 from tests.support.known_models import SOUND
+from tests.support.scripted_triton import Graph
 from tests.unit.gateway.conftest import Stage
 from tests.unit.gateway.fakes import card
 from tests.unit.gateway.refusals import refusal

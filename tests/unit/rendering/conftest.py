@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from pellucid.client import Client, Result
-from tests.fake_gateway import FakeGateway, serving
+from tests.support.fake_gateway import FakeGateway, serving
 
 FILM, CLIP = b"\x89PNG\r\n\x1a\n", b"RIFF....WAVE"
 """As much of a file as it takes to choose a model."""

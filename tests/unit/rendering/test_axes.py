@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pellucid.rendering.axes import frequency_ticks, time_ticks
-from tests.gateway_responses import BANDS, mel_centres
+from tests.support.gateway_responses import BANDS, mel_centres
 
 
 def test_frequencies_rise_from_the_bottom_on_a_mel_axis() -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 from pellucid.client import Affine, Result
 from pellucid.rendering import overlay_png
 from pellucid.rendering.canvas import PictureCanvas, SpectrogramCanvas, canvas_of
-from tests.fake_gateway import FakeGateway
-from tests.gateway_responses import picture, png
+from tests.support.fake_gateway import FakeGateway
+from tests.support.gateway_responses import picture, png
 
 
 def redness(file: bytes) -> tuple[float, float]:

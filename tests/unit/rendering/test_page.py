@@ -10,8 +10,8 @@ from pellucid.client import Client, Comparison, IncompleteExplanation, Result
 from pellucid.errors import QueueFull
 from pellucid.rendering import page_html
 from pellucid.rendering.canvas import canvas_of
-from tests.fake_gateway import FakeGateway
-from tests.gateway_responses import METHODS
+from tests.support.fake_gateway import FakeGateway
+from tests.support.gateway_responses import METHODS
 from tests.unit.rendering.conftest import FILM
 
 _VOID = {"meta", "input", "br", "link", "img"}

@@ -13,7 +13,7 @@ from pellucid.cards import CARD_PARAMETER, Card
 from pellucid.errors import BackendUnavailable, ModelBroken, ModelNotReady, UnknownModel
 from pellucid.serving.catalogue import ModelCatalogue, State
 from pellucid.serving.settings import TritonSettings
-from tests.scripted_triton import Graph, ScriptedTriton, one_address
+from tests.support.scripted_triton import Graph, ScriptedTriton, one_address
 
 NEVER_S = 60.0
 """No reading but those that somebody waits for."""

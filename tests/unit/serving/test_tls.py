@@ -12,7 +12,7 @@ from pellucid.api.gateway.v1.gateway_pb2 import ClassifyRequest, ClassifyRespons
 from pellucid.serving.channels import open_channel
 from pellucid.serving.server import Server
 from pellucid.serving.settings import ServiceSettings
-from tests.authority import Authority
+from tests.support.authority import Authority
 from tests.unit.serving.scripted import SERVICE, Scripted
 
 

@@ -22,7 +22,7 @@ from pellucid.serving.channels import open_blocking_triton_channel
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.settings import TritonSettings
 from pellucid.serving.triton import TritonInference, translate
-from tests.scripted_triton import Graph, ScriptedTriton, one_address
+from tests.support.scripted_triton import Graph, ScriptedTriton, one_address
 from tests.unit.serving.test_catalogue import card
 
 INPUTS = np.arange(6, dtype=np.float32).reshape(2, 1, 1, 3)

@@ -365,7 +365,7 @@ class PlanRequest(_message.Message):
     """Required."""
     @_builtins.property
     def methods(self) -> _containers.RepeatedCompositeFieldContainer[_methods_pb2.Method]:
-        """Required. At least one, at most 16."""
+        """Default: every method that is available. At most 16."""
 
     @_builtins.property
     def options(self) -> _methods_pb2.ExplainOptions: ...
@@ -461,7 +461,7 @@ class ExplainRequest(_message.Message):
 
     @_builtins.property
     def methods(self) -> _containers.RepeatedCompositeFieldContainer[_methods_pb2.Method]:
-        """Required. At least one, at most 16."""
+        """Default: every method that is available. At most 16."""
 
     @_builtins.property
     def options(self) -> _methods_pb2.ExplainOptions: ...

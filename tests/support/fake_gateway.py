@@ -12,7 +12,7 @@ from pellucid.api.explain.v1 import explain_pb2, explanation_pb2
 from pellucid.api.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from pellucid.errors import PellucidError
 from pellucid.status import to_status
-from tests.gateway_responses import (
+from tests.support.gateway_responses import (
     METHODS,
     explained_input,
     explanation,
