@@ -17,6 +17,7 @@ from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
 from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 from pellucid.serving.deadline import Deadline
+from pellucid.serving.triton import model_changed
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -68,12 +69,26 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
     ) -> AsyncIterator[explain_pb2.ExplainResponse]:
         """Explain one tensor."""
         deadline = Deadline.of(context, self._settings)
-        model = await self._catalogue.get(request.model)
+        model = await self._classified(request)
         checked = await self._check(model, request)
         tensor = check_tensor(model.card.preprocess, request.input, "input")
         async with aclosing(self._engine.explain(checked, tensor, deadline)) as events:
             async for event in events:
                 yield encode_event(event)
+
+    async def _classified(self, request: explain_pb2.ExplainRequest) -> ServedModel:
+        """The model that made the prediction; the snapshot may be older than the prediction.
+
+        Raises:
+            ModelChanged: another version or other weights are served by now.
+        """
+        model = await self._catalogue.get(request.model)
+        if not _is_expected(model, request):
+            self._catalogue.mark_stale(request.model)
+            model = await self._catalogue.get(request.model)
+        if not _is_expected(model, request):
+            raise model_changed(request.model, "another version is served than was classified")
+        return model
 
     async def _check(
         self, model: ServedModel, request: explain_pb2.PlanRequest | explain_pb2.ExplainRequest
@@ -87,3 +102,10 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
             self._registry,
             self._dependencies.backends,
         )
+
+
+def _is_expected(model: ServedModel, request: explain_pb2.ExplainRequest) -> bool:
+    if not request.model_version:
+        return True
+    expected = (request.model_version, request.weights_digest)
+    return (model.version, model.weights_digest) == expected

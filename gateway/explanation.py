@@ -10,11 +10,11 @@ from gateway.peers import ExplainPeer
 from gateway.predictions import encode_explained_input
 from pellucid.api.explain.v1 import explain_pb2, explanation_pb2, methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
-from pellucid.errors import InvalidArgument, ModelChanged
+from pellucid.errors import InvalidArgument
 from pellucid.parameters import MAX_METHODS
 from pellucid.scores import check_targets, resolve_targets
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import MarkStale
+from pellucid.serving.triton import MarkStale, model_changed
 
 _PASSED_ON: Final = ("targets", "progress", "partial", "explanation", "failure", "comparison")
 """Events of the explain service that the gateway's stream has too, under the same name."""
@@ -77,6 +77,8 @@ class Explainer:
             input=classified.windows[window].tensor,
             methods=request.methods,
             options=_with_targets(request.options, targets),
+            model_version=classified.model.version,
+            weights_digest=classified.model.weights_digest,
         )
         async with aclosing(self._explain.explain(inner, deadline)) as events:
             accepted = _accepted(await anext(events), classified.windows[window].digest)
@@ -109,13 +111,7 @@ class Explainer:
         name = classified.model.card.name
         if kind in _MAPS and not _is_of(getattr(event, kind).receipt, classified):
             self._mark_stale(name)
-            raise ModelChanged(
-                f"{name} changed meanwhile: another version is explained than was classified",
-                field="model",
-                remedy="send the request again",
-                retry_after_s=0.5,
-                model=name,
-            )
+            raise model_changed(name, "another version is explained than was classified")
         if kind == "explanation":
             metrics.EXPLANATIONS.labels(name, event.explanation.method).inc()
         return gateway_pb2.ExplainResponse(**{kind: getattr(event, kind)})

@@ -131,13 +131,15 @@ def check_answer(
     digest = response.parameters[WEIGHTS_DIGEST].string_param
     if response.model_version != model.version:
         mark_stale(model.card.name)
-        raise _changed(model, f"version {response.model_version} answered, not {model.version}")
+        raise model_changed(
+            model.card.name, f"version {response.model_version} answered, not {model.version}"
+        )
     if digest and model.weights_digest and digest != model.weights_digest:
         mark_stale(model.card.name)
-        raise _changed(model, "other weights answered than the request began with")
+        raise model_changed(model.card.name, "other weights answered than the request began with")
     if precision and model.precision not in (precision, UNKNOWN_PRECISION):
         mark_stale(model.card.name)
-        raise _changed(model, f"{precision} answered, not {model.precision}")
+        raise model_changed(model.card.name, f"{precision} answered, not {model.precision}")
     logits = _logits(response, model, rows, finite=finite)
     return Answer(logits, precision or model.precision)
 
@@ -150,7 +152,7 @@ def joined(model: ServedModel, parts: Sequence[Answer]) -> Answer:
     """
     precisions = {part.precision for part in parts}
     if len(precisions) > 1:
-        raise _changed(model, f"answered in {' and in '.join(sorted(precisions))}")
+        raise model_changed(model.card.name, f"answered in {' and in '.join(sorted(precisions))}")
     return Answer(np.concatenate([part.logits for part in parts]), precisions.pop())
 
 
@@ -181,7 +183,7 @@ def translate(
         mark_stale(name)
         # Triton names the version where it knows the model, and says neither if it knows none.
         if "version" in message and "no available versions" not in message:
-            return _changed(model, f"version {model.version} is no longer served")
+            return model_changed(model.card.name, f"version {model.version} is no longer served")
         return ModelNotReady(
             f"{name} is no longer loaded",
             field="model",
@@ -223,11 +225,12 @@ def _broken(model: ServedModel, what: str) -> ModelBroken:
     )
 
 
-def _changed(model: ServedModel, what: str) -> ModelChanged:
+def model_changed(name: str, what: str) -> ModelChanged:
+    """What to raise where a model is not the one that a request began with, and why."""
     return ModelChanged(
-        f"{model.card.name} changed meanwhile: {what}",
+        f"{name} changed meanwhile: {what}",
         field="model",
         remedy="send the request again",
         retry_after_s=0.5,
-        model=model.card.name,
+        model=name,
     )

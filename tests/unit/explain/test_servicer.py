@@ -131,6 +131,24 @@ async def test_what_is_wrong_is_said_instead_of_an_acceptance(
     assert error.field == field
 
 
+async def test_another_version_than_was_classified_is_not_explained(stub: Any) -> None:
+    request_ = asked(LIME)
+    request_.model_version = "7"
+    error = await refused(stub, request_)
+    assert isinstance(error, ModelChanged)
+    assert error.retry_after_s
+
+
+async def test_a_version_that_the_snapshot_does_not_have_yet_is_explained(
+    stub: Any, triton: FakeTriton
+) -> None:
+    triton.version = "2"
+    request_ = asked(LIME)
+    request_.model_version = "2"
+    answer = await explain(stub, request_)
+    assert {one.receipt.model_version for one in answer.explanations} == {"2"}
+
+
 async def test_a_client_that_goes_away_cancels_what_was_sent(stub: Any, triton: FakeTriton) -> None:
     def fall_silent_in_the_middle(number: int) -> None:
         if number == 2:

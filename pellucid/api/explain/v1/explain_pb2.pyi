@@ -453,8 +453,16 @@ class ExplainRequest(_message.Message):
     INPUT_FIELD_NUMBER: _builtins.int
     METHODS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    WEIGHTS_DIGEST_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Required."""
+    model_version: _builtins.str
+    """The version that made the prediction which is explained: where another one is served, the answer
+    is MODEL_CHANGED. Default: whatever is served.
+    """
+    weights_digest: _builtins.str
+    """SHA-256 of its weights, in hexadecimal; it is compared where `model_version` is set."""
     @_builtins.property
     def input(self) -> _tensor_pb2.Tensor:
         """Required. float32, of the shape that the model's contract says, all finite."""
@@ -472,10 +480,12 @@ class ExplainRequest(_message.Message):
         input: _tensor_pb2.Tensor | None = ...,
         methods: _abc.Iterable[_methods_pb2.Method] | None = ...,
         options: _methods_pb2.ExplainOptions | None = ...,
+        model_version: _builtins.str = ...,
+        weights_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "methods", b"methods", "model", b"model", "options", b"options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "methods", b"methods", "model", b"model", "model_version", b"model_version", "options", b"options", "weights_digest", b"weights_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
