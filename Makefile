@@ -60,7 +60,10 @@ train: $(READY)  ## Train MODEL from DATA
 	@test -n "$(MODEL)" || { echo "say which: make train MODEL=pneumonia_densenet121"; exit 1; }
 	$(BIN)/python -m training $(MODEL) --data $(DATA)
 
-lock: $(READY)  ## Pin every dependency anew, with hashes; LOCK=--no-upgrade keeps what still fits
+# Not after setup, which needs a lock that fits pyproject.toml.
+lock:  ## Pin every dependency anew, with hashes; LOCK=--no-upgrade keeps what still fits
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import piptools' 2>/dev/null || $(PIP) --quiet pip-tools
 	$(BIN)/python requirements/lock.py $(LOCK)
 
 clean:  ## Remove what was built, but not .venv
