@@ -15,8 +15,8 @@ from explain_service.perturbation.masks import MaskRows, Masks
 from explain_service.run_control import RunControl
 from explain_service.segmentation import SegmentMap
 from explain_service.triton_calls import SharedInputs, TritonCalls
-from pellucid.errors import DeadlineTooShort, MethodUnavailable, ModelChanged
-from pellucid.serving.triton import Answer
+from pellucid.errors import DeadlineTooShort, MethodUnavailable
+from pellucid.serving.triton import Answer, changed
 from pellucid.tensors import FloatArray
 
 LARGEST_MASKS: Final = 1 << 20
@@ -140,12 +140,7 @@ class TritonMasks:
         """Refuse to mix scores of two kinds of arithmetic in one map."""
         expected = self._inputs.references.precision
         if answer.precision != expected:
-            raise ModelChanged(
-                f"{self._inputs.model.card.name} answered in {answer.precision} after {expected}",
-                remedy="ask again",
-                retry_after_s=1.0,
-                model=self._inputs.model.card.name,
-            )
+            raise changed(self._inputs.model, f"{answer.precision} answered, not {expected}")
 
 
 def _key(mask: npt.NDArray[np.uint8]) -> bytes:

@@ -131,13 +131,13 @@ def check_answer(
     digest = response.parameters[WEIGHTS_DIGEST].string_param
     if response.model_version != model.version:
         mark_stale(model.card.name)
-        raise _changed(model, f"version {response.model_version} answered, not {model.version}")
+        raise changed(model, f"version {response.model_version} answered, not {model.version}")
     if digest and model.weights_digest and digest != model.weights_digest:
         mark_stale(model.card.name)
-        raise _changed(model, "other weights answered than the request began with")
+        raise changed(model, "other weights answered than the request began with")
     if precision and model.precision not in (precision, UNKNOWN_PRECISION):
         mark_stale(model.card.name)
-        raise _changed(model, f"{precision} answered, not {model.precision}")
+        raise changed(model, f"{precision} answered, not {model.precision}")
     logits = _logits(response, model, rows, finite=finite)
     return Answer(logits, precision or model.precision)
 
@@ -150,7 +150,7 @@ def joined(model: ServedModel, parts: Sequence[Answer]) -> Answer:
     """
     precisions = {part.precision for part in parts}
     if len(precisions) > 1:
-        raise _changed(model, f"answered in {' and in '.join(sorted(precisions))}")
+        raise changed(model, f"answered in {' and in '.join(sorted(precisions))}")
     return Answer(np.concatenate([part.logits for part in parts]), precisions.pop())
 
 
@@ -181,7 +181,7 @@ def translate(
         mark_stale(name)
         # Triton names the version where it knows the model, and says neither if it knows none.
         if "version" in message and "no available versions" not in message:
-            return _changed(model, f"version {model.version} is no longer served")
+            return changed(model, f"version {model.version} is no longer served")
         return ModelNotReady(
             f"{name} is no longer loaded",
             field="model",
@@ -199,6 +199,17 @@ def translate(
 def unanswered(message: str = "Triton does not answer") -> BackendUnavailable:
     """Triton is not there, or too busy."""
     return BackendUnavailable(message, remedy="try again shortly", retry_after_s=1.0, peer="Triton")
+
+
+def changed(model: ServedModel, what: str) -> ModelChanged:
+    """The model is not what the request began with; `what` says how."""
+    return ModelChanged(
+        f"{model.card.name} changed meanwhile: {what}",
+        field="model",
+        remedy="send the request again",
+        retry_after_s=0.5,
+        model=model.card.name,
+    )
 
 
 def _logits(
@@ -219,15 +230,5 @@ def _broken(model: ServedModel, what: str) -> ModelBroken:
         f"{model.card.name} {what}",
         field="model",
         remedy="fix its card or its graph, and load it again",
-        model=model.card.name,
-    )
-
-
-def _changed(model: ServedModel, what: str) -> ModelChanged:
-    return ModelChanged(
-        f"{model.card.name} changed meanwhile: {what}",
-        field="model",
-        remedy="send the request again",
-        retry_after_s=0.5,
         model=model.card.name,
     )
