@@ -32,7 +32,7 @@ class MeasureCapability:
     name: str
     """Its name in `Explanation.trust`, e.g. `r_squared`."""
     title: str
-    """For people, e.g. `weighted R²`."""
+    """For people, e.g. `additivity gap`."""
     description: str
     """One line: what it is."""
 

@@ -114,7 +114,7 @@ class MeasureCapability(_message.Message):
     name: _builtins.str
     """Its name in `Measure`, e.g. `r_squared`."""
     title: _builtins.str
-    """For people, e.g. `weighted R²`."""
+    """For people, e.g. `additivity gap`."""
     description: _builtins.str
     """One line: what it is."""
     def __init__(

@@ -272,7 +272,7 @@ class ClassifyRequest(_message.Message):
     model: _builtins.str
     """Required."""
     content: _builtins.bytes
-    """Required. The file's bytes; its type is told by content.
+    """Required. The file's bytes; its type is read from its content.
     Numbers 3 to 9 are kept for many files in one request, and for similar cases.
     """
     def __init__(
@@ -515,7 +515,7 @@ class ExplainRequest(_message.Message):
     model: _builtins.str
     """Required."""
     content: _builtins.bytes
-    """Required. The file's bytes; its type is told by content."""
+    """Required. The file's bytes; its type is read from its content."""
     window: _builtins.int
     """Which window of a recording is explained, from 0. Default: the one where the first target
     scores highest.
