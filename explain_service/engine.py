@@ -67,7 +67,7 @@ class ExplainEngine:
             loop.call_soon_threadsafe(emitted.put_nowait, event)
 
         def done(work: "Future[None]") -> None:
-            # A loop that was closed has nobody left who listens.
+            # The loop may be closed, when the service ends.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._leave, work.cancelled())
                 emit(None)

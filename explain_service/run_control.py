@@ -1,4 +1,4 @@
-"""What a running method tells and hears: progress, partial maps, its time, a cancellation."""
+"""What goes between a running method and its request: progress, maps, time, cancellation."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -19,7 +19,7 @@ _STATES: Final = {
     State.LOADING: gateway_pb2.MODEL_STATE_LOADING,
     State.FAILED: gateway_pb2.MODEL_STATE_FAILED,
 }
-"""What nobody has loaded is not served, and not told."""
+"""What is not loaded is not offered."""
 _METHODS: Final = tuple(
     field.name
     for field in methods_pb2.Method.DESCRIPTOR.oneofs_by_name["method"].fields

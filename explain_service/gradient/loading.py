@@ -45,7 +45,7 @@ def find_weights(repository: Path, model: ServedModel) -> Path:
 
 
 def load_copy(card: Card, weights: Path, *, chunk: int, threads: int) -> GradientModel:
-    """Build the network of a card and fill it; imports its framework if nobody did before.
+    """Build the network of a card and fill it; imports its framework where it was not yet.
 
     Args:
         card: the model's.
@@ -89,7 +89,7 @@ def _prepare(framework: str, threads: int) -> None:
 
             torch_copy.prepare(threads)
         else:
-            # Read when tensorflow is imported: it tells of missing accelerators otherwise.
+            # Read when tensorflow is imported: it warns of missing accelerators otherwise.
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
             from explain_service.gradient import keras_copy
 

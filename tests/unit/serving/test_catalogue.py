@@ -115,8 +115,8 @@ async def test_masks_need_a_graph_of_the_same_version(triton: ScriptedTriton) ->
     [
         ("LOADING", "", State.LOADING, ModelNotReady, "is loading"),
         ("UNLOADING", "", State.LOADING, ModelNotReady, "unloading"),
-        ("UNAVAILABLE", "unloaded", State.UNLOADED, ModelNotReady, "nobody has loaded it"),
-        ("", "", State.UNLOADED, ModelNotReady, "nobody has loaded it"),
+        ("UNAVAILABLE", "unloaded", State.UNLOADED, ModelNotReady, "it is not loaded"),
+        ("", "", State.UNLOADED, ModelNotReady, "it is not loaded"),
         (
             "UNAVAILABLE",
             'Internal: Exception from src/core.cpp:1:\nno "/srv/repo/1/model.onnx"\n\nAt:\n  /x.py',
