@@ -14,6 +14,8 @@ from pellucid.serving.deadline import Deadline
 if TYPE_CHECKING:
     from explain_service.attribution import Attribution
 
+PARTIAL_EVERY_S: Final = 2.0
+"""Between two partial maps of one method, at least."""
 _CHECK_EVERY_S: Final = 0.05
 """Between two checks whether a request was cancelled, while it waits."""
 
@@ -121,7 +123,7 @@ class RunControl:
         cancellation: Cancellation | None = None,
         budget: TimeBudget | None = None,
         on_partial: Callable[[list["Attribution"]], None] | None = None,
-        partial_every_s: float = 2.0,
+        partial_every_s: float = PARTIAL_EVERY_S,
     ) -> None:
         """Begin now.
 
