@@ -115,7 +115,6 @@ def _ready(
         media_types=getattr(limits, f"{card.preprocess.media}_media_types"),
         contract=card.preprocess.to_message(),
         methods=known.methods if known else _unavailable(why_not),
-        grad_cam_layers=card.architecture.grad_cam_layers if card.architecture else (),
         weights_digest=served.weights_digest,
         card_json=card.to_json(),
         precision=served.precision,

@@ -73,7 +73,7 @@ class Parameter(_message.Message):
     description: _builtins.str
     @_builtins.property
     def choices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The values to choose from, for strings."""
+        """The values to choose from, for strings; the default first."""
 
     def __init__(
         self,
