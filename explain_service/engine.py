@@ -51,7 +51,7 @@ class ExplainEngine:
         are on their way are cancelled, and no other is sent.
 
         Args:
-            request: what is asked.
+            request: methods and options.
             tensor: the input, of the shape that the card says, finite.
             deadline: by when the last event has to be sent.
 

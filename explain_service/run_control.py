@@ -34,7 +34,7 @@ def out_of_time() -> DeadlineTooShort:
 
 
 class Cancellation:
-    """Whether a request was cancelled; any thread may ask, and any may cancel."""
+    """Whether a request was cancelled; for any thread."""
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()

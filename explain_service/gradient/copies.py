@@ -24,7 +24,7 @@ from pellucid.tensors import FloatArray
 log = structlog.get_logger(__name__)
 
 Predict: TypeAlias = Callable[[ServedModel, FloatArray], FloatArray]
-"""Asks Triton for the logits `(N, K')` of inputs `(N, *shape)`; blocks."""
+"""Gets from Triton the logits `(N, K')` of inputs `(N, *shape)`; blocks."""
 
 CHUNK: Final = 4
 """Inputs of 224 x 224 that are differentiated at once: DenseNet-121 takes 130 MB for each."""

@@ -12,7 +12,7 @@ KEEPALIVE_MS: Final = 60_000
 """Clients ping this rarely at most; servers allow half of it."""
 
 TRITON_INFER: Final = ("inference.GRPCInferenceService", "ModelInfer")
-"""Service and method; asked twice, it answers the same."""
+"""Service and method; idempotent, so it may be retried."""
 _RETRIES: Final = {
     "maxAttempts": 3,
     "initialBackoff": "0.3s",
@@ -31,7 +31,7 @@ def channel_options(
 
     Args:
         max_message_bytes: both ends of a connection use the same.
-        retried: service and method that may be asked again, e.g. `TRITON_INFER`; gRPC does so twice
+        retried: service and method that may be retried, e.g. `TRITON_INFER`; gRPC does so twice
             at most, while the call's time lasts, where there was no answer.
     """
     options: list[tuple[str, int | str]] = [

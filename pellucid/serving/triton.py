@@ -1,4 +1,4 @@
-"""Inference in Triton: what is asked of it, and what its answers and failures mean.
+"""Inference in Triton: its calls, and what its answers and failures mean.
 
 One answer is of one model: each call names the version, and each answer is compared with the model
 that was asked for.
@@ -48,10 +48,10 @@ class Answer:
 
 
 class TritonInference:
-    """Asks classifiers; for one event loop."""
+    """Calls classifiers; for one event loop."""
 
     def __init__(self, url: str, settings: TritonSettings, mark_stale: MarkStale) -> None:
-        """Ask the Triton at `host:port`; models that turn out to have changed are marked."""
+        """Call the Triton at `host:port`; models that turn out to have changed are marked."""
         self._channel = open_triton_channel(url, settings)
         # The stubs have no types for grpc.aio.
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
