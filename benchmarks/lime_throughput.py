@@ -17,6 +17,7 @@ from pellucid.architectures.weights import load_torch
 from pellucid.cards import Card
 from pellucid.client import Client, Lime
 from pellucid.embedded.system import EmbeddedSystem
+from pellucid.repository.folder import WEIGHTS
 
 MODEL = "pneumonia_densenet121"
 BATCHES = (16, 8)
@@ -111,7 +112,7 @@ def _lime_library(repository: Path, samples: int) -> float:
     card = Card.read(repository / MODEL / "card.yaml")
     assert card.architecture is not None
     network = build(card.architecture).eval()
-    load_torch(network, repository / MODEL / card.version / "weights.safetensors")
+    load_torch(network, repository / MODEL / card.version / WEIGHTS)
     picture = np.random.default_rng(0).random((224, 224, 3))
 
     def classify(images: np.ndarray) -> np.ndarray:

@@ -102,6 +102,6 @@ if __name__ == "__main__":
     except Exception:
         log.exception("failed")
         status = 1
-    # A framework may still be importing on a thread that nobody can stop: taking the interpreter
+    # A framework may still be importing on a thread that cannot be stopped: taking the interpreter
     # down beneath it ends in an abort.
     os._exit(status)

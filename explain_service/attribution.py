@@ -1,4 +1,4 @@
-"""What every method is asked, and what it answers.
+"""What every method takes, and what it gives.
 
 Shapes: `(H, W)` is the plane of the model's input, `S` its segments, `N` perturbations, `K` labels.
 """

@@ -8,7 +8,6 @@ from explain_service.planner import Planner
 from explain_service.request import CheckedRequest
 from explain_service.segmentation import SEGMENTERS, Segmenter
 from pellucid.api.explain.v1 import explain_pb2
-from pellucid.cards import Card
 from pellucid.parameters import Parameter, Value, parameters_of
 from pellucid.serving.catalogue import ServedModel
 
@@ -25,7 +24,7 @@ def model_methods(
         methods=[_method(model, method, backends) for method in registry],
         parity=backends.copies.parity(model),
         baselines=spec.baselines,
-        segmentations=[_segmentation(model.card, segmenter) for segmenter in segmenters],
+        segmentations=[_segmentation(segmenter) for segmenter in segmenters],
     )
 
 
@@ -72,7 +71,7 @@ def _method(
     )
 
 
-def _segmentation(card: Card, segmenter: Segmenter[Any]) -> explain_pb2.SegmentationCapability:
+def _segmentation(segmenter: Segmenter[Any]) -> explain_pb2.SegmentationCapability:
     return explain_pb2.SegmentationCapability(
         segmentation=segmenter.name,
         title=segmenter.title,

@@ -1,4 +1,4 @@
-"""Gradient copies are loaded and checked before anybody asks for them."""
+"""Gradient copies are loaded and checked before a request needs them."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ RETRY_S = 0.5
 async def check_copies(
     catalogue: ModelCatalogue, copies: GradientCopies, checked: asyncio.Event
 ) -> None:
-    """Load and check the copy of each model, so that the capabilities tell how far it drifts.
+    """Load and check the copy of each model, so that the capabilities say how far it drifts.
 
     `checked` is set once Triton serves something and every copy of it was tried.
     """
@@ -40,12 +40,12 @@ def _check(copies: GradientCopies, model: ServedModel, cancellation: Cancellatio
     try:
         copies.checked(model, RunControl(total=0, cancellation=cancellation))
     except (Cancelled, NoCopy):
-        return True  # whoever asks for the model's methods is told why
+        return True  # the capabilities say why
     except BackendUnavailable as error:
         log.info("gradient copy waits", model=model.card.name, why=error.message)
         return False
     except PellucidError as error:
-        # A model that changed or went is not this one any more: the catalogue tells of the next.
+        # A model that changed or went is not this one any more: the catalogue has the next.
         log.info("gradient copy not checked", model=model.card.name, why=error.message)
     except Exception:
         log.exception("a gradient copy failed", model=model.card.name)

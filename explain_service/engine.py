@@ -51,7 +51,7 @@ class ExplainEngine:
         are on their way are cancelled, and no other is sent.
 
         Args:
-            request: what is asked.
+            request: methods and options.
             tensor: the input, of the shape that the card says, finite.
             deadline: by when the last event has to be sent.
 
@@ -67,7 +67,7 @@ class ExplainEngine:
             loop.call_soon_threadsafe(emitted.put_nowait, event)
 
         def done(work: "Future[None]") -> None:
-            # A loop that was closed has nobody left who listens.
+            # The loop may be closed, when the service ends.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._leave, work.cancelled())
                 emit(None)

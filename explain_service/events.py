@@ -1,4 +1,4 @@
-"""What happens while a request is explained, in the order in which a client hears of it."""
+"""What happens while a request is explained, in the order in which a client gets it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class MethodProgress:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """How a method ran: the part of a receipt that the request alone does not tell."""
+    """How a method ran: the part of a receipt that the request does not have."""
 
     input_digest: str
     precision: str

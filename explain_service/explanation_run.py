@@ -33,9 +33,9 @@ class ExplanationRun:
 
         Args:
             dependencies: shared.
-            request: what is asked.
+            request: methods and options.
             tensor: the input, of the shape that the card says.
-            caller: who asks.
+            caller: on whose behalf.
             emit: called in the worker thread with each event.
         """
         self._dependencies = dependencies
@@ -46,7 +46,7 @@ class ExplanationRun:
         self._running: tuple[str, Progress] | None = None
 
     def progress(self) -> MethodProgress | None:
-        """How far the running method is; None between methods. Any thread may ask."""
+        """How far the running method is; None between methods. Any thread may call it."""
         running = self._running
         return None if running is None else _progress(*running)
 
@@ -102,7 +102,7 @@ class ExplanationRun:
         finally:
             self._running = None
         ready = reporter.finished(call, found, control.progress)
-        _observe(call.method.name, self._request.model.card.name, control.progress, ready)
+        _observe(name, self._request.model.card.name, control.progress, ready)
         return ready
 
 

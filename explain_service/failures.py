@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class MethodFailures:
-    """Tells of each failure at once, and raises in the end."""
+    """Emits each failure at once, and raises in the end."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit

@@ -1,4 +1,4 @@
-"""From what a method found to what a client is told of it."""
+"""From what a method found to the maps that a client gets."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -76,7 +76,6 @@ class Reporter:
     ) -> MapReady:
         all_zero = not np.any(attribution.map)
         warnings = (*attribution.warnings, *_cautions(call, target, attribution, all_zero))
-        capped = attribution.truncated
         return MapReady(
             request=self._request,
             call=call,
@@ -84,7 +83,9 @@ class Reporter:
             map=attribution.map,
             segments=attribution.segments,
             measures=tuple(
-                one.at_most_fair() if capped or (one.kind.by_construction and warnings) else one
+                one.at_most_fair()
+                if attribution.truncated or (one.kind.by_construction and warnings)
+                else one
                 for one in attribution.measures
             ),
             warnings=warnings,

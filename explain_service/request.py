@@ -69,7 +69,7 @@ def check_request(
         methods: as received; none means every method that is available.
         options: as received.
         registry: the methods that there are.
-        backends: tell what is available.
+        backends: decide what is available.
 
     Raises:
         InvalidArgument: a field is missing or out of range.

@@ -1,4 +1,4 @@
-"""What a running method tells and hears: progress, partial maps, its time, a cancellation."""
+"""What goes between a running method and its request: progress, maps, time, cancellation."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +14,8 @@ from pellucid.serving.deadline import Deadline
 if TYPE_CHECKING:
     from explain_service.attribution import Attribution
 
+PARTIAL_EVERY_S: Final = 2.0
+"""Between two partial maps of one method, at least."""
 _CHECK_EVERY_S: Final = 0.05
 """Between two checks whether a request was cancelled, while it waits."""
 
@@ -32,7 +34,7 @@ def out_of_time() -> DeadlineTooShort:
 
 
 class Cancellation:
-    """Whether a request was cancelled; any thread may ask, and any may cancel."""
+    """Whether a request was cancelled; for any thread."""
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()
@@ -121,7 +123,7 @@ class RunControl:
         cancellation: Cancellation | None = None,
         budget: TimeBudget | None = None,
         on_partial: Callable[[list["Attribution"]], None] | None = None,
-        partial_every_s: float = 2.0,
+        partial_every_s: float = PARTIAL_EVERY_S,
     ) -> None:
         """Begin now.
 

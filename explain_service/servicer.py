@@ -17,7 +17,7 @@ from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
 from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import model_changed
+from pellucid.serving.triton import changed
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -87,7 +87,7 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
             self._catalogue.mark_stale(request.model)
             model = await self._catalogue.get(request.model)
         if not _is_expected(model, request):
-            raise model_changed(request.model, "another version is served than was classified")
+            raise changed(model, "another version is served than was classified")
         return model
 
     async def _check(

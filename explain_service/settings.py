@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from explain_service.gradient.copies import CHUNK, MEMORY_BYTES, THREADS
+from explain_service.run_control import PARTIAL_EVERY_S
 from pellucid.serving.settings import TritonSettings
 
 
@@ -24,15 +26,15 @@ class ExplainSettings(TritonSettings):
     masks_per_call: int = Field(default=16, ge=1, le=1_024)
     """Masks in one call to Triton. Engines are fastest with few at once; but the input travels with
     each call."""
-    partial_every_s: float = Field(default=2.0, ge=0)
+    partial_every_s: float = Field(default=PARTIAL_EVERY_S, ge=0)
     """Between two partial maps of one method."""
     finish_s: float = Field(default=1.0, ge=0, le=60)
     """What is kept of the deadline to compute and send what there is; a tenth of it at most."""
-    gradient_chunk: int = Field(default=4, ge=1, le=64)
+    gradient_chunk: int = Field(default=CHUNK, ge=1, le=64)
     """Inputs of 224 x 224 that a gradient copy differentiates at once, 130 MB each for
     DenseNet-121; of larger inputs it takes fewer."""
-    gradient_memory_mb: int = Field(default=1_024, ge=1)
+    gradient_memory_mb: int = Field(default=MEMORY_BYTES >> 20, ge=1)
     """Weights of gradient copies that are kept, in MB; the one that was not used for longest leaves
     first."""
-    gradient_threads: int = Field(default=1, ge=1, le=64)
+    gradient_threads: int = Field(default=THREADS, ge=1, le=64)
     """Threads of a gradient copy; more are faster only where cores are idle."""

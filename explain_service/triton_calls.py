@@ -1,4 +1,4 @@
-"""Calls to Triton from worker threads: bounded for the whole process, in the order of asking."""
+"""Calls to Triton from worker threads: bounded for the whole process, first come, first served."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from pellucid.tensors import Array, FloatArray
 
 _TYPES: Final = {"float32": "FP32", "uint16": "UINT16", "uint8": "UINT8"}
 _OWN_S: Final = 30.0
-"""Longest wait for what the service asks for itself."""
+"""Longest wait for what the service calls on its own behalf."""
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class TritonCalls:
         """Prepare a channel; it connects with the first call.
 
         Args:
-            settings: where Triton is, and how much is asked of it at once.
+            settings: where Triton is, and how many calls and masks it gets at once.
             mark_stale: called with the name of a model that turns out to have changed.
         """
         self.calls_in_flight = settings.calls_in_flight

@@ -19,7 +19,7 @@ _STATES: Final = {
     State.LOADING: gateway_pb2.MODEL_STATE_LOADING,
     State.FAILED: gateway_pb2.MODEL_STATE_FAILED,
 }
-"""What nobody has loaded is not served, and not told."""
+"""What is not loaded is not offered."""
 _METHODS: Final = tuple(
     field.name
     for field in methods_pb2.Method.DESCRIPTOR.oneofs_by_name["method"].fields
@@ -115,7 +115,6 @@ def _ready(
         media_types=getattr(limits, f"{card.preprocess.media}_media_types"),
         contract=card.preprocess.to_message(),
         methods=known.methods if known else _unavailable(why_not),
-        grad_cam_layers=card.architecture.grad_cam_layers if card.architecture else (),
         weights_digest=served.weights_digest,
         card_json=card.to_json(),
         precision=served.precision,

@@ -11,10 +11,10 @@ from gateway.predictions import encode_explained_input
 from pellucid.api.explain.v1 import explain_pb2, explanation_pb2, methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.errors import InvalidArgument
-from pellucid.parameters import MAX_METHODS
+from pellucid.parameters import check_method_count
 from pellucid.scores import check_targets, resolve_targets
 from pellucid.serving.deadline import Deadline
-from pellucid.serving.triton import MarkStale, model_changed
+from pellucid.serving.triton import MarkStale, changed
 
 _PASSED_ON: Final = ("targets", "progress", "partial", "explanation", "failure", "comparison")
 """Events of the explain service that the gateway's stream has too, under the same name."""
@@ -92,12 +92,7 @@ class Explainer:
         self, request: gateway_pb2.PlanExplainRequest | gateway_pb2.ExplainRequest
     ) -> None:
         """Refuse what can be refused for nothing; the explain service checks all the rest."""
-        if len(request.methods) > MAX_METHODS:
-            raise InvalidArgument(
-                f"{len(request.methods)} methods were asked for",
-                field="methods",
-                remedy=f"ask for at most {MAX_METHODS}",
-            )
+        check_method_count(len(request.methods), "methods")
         model = await self._classifier.model(request.model)
         check_targets(model.card, request.options.targets, "options.targets")
 
@@ -111,7 +106,7 @@ class Explainer:
         name = classified.model.card.name
         if kind in _MAPS and not _is_of(getattr(event, kind).receipt, classified):
             self._mark_stale(name)
-            raise model_changed(name, "another version is explained than was classified")
+            raise changed(classified.model, "another version is explained than was classified")
         if kind == "explanation":
             metrics.EXPLANATIONS.labels(name, event.explanation.method).inc()
         return gateway_pb2.ExplainResponse(**{kind: getattr(event, kind)})

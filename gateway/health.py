@@ -29,7 +29,7 @@ class HealthWatch:
         on_not_ready: Callable[[], Awaitable[None]],
         settings: GatewaySettings,
     ) -> None:
-        """Check the services by name; tell the callbacks of every change."""
+        """Check the services by name; call back on every change."""
         self._checks = checks
         self._on_ready = on_ready
         self._on_not_ready = on_not_ready

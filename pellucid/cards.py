@@ -1,7 +1,7 @@
 """The model card: everything Pellucid knows of a model besides its weights.
 
 `card.yaml` in a model's folder is what a person edits. The Triton configuration carries it as JSON
-in its parameters, so `ModelConfig` over gRPC tells every service all it needs.
+in its parameters, so `ModelConfig` over gRPC gives every service all it needs.
 """
 
 from enum import StrEnum

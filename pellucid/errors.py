@@ -9,7 +9,7 @@ PellucidError
 ├── UnknownModel             UNKNOWN_MODEL
 ├── ModelNotReady            MODEL_NOT_READY         it is loading: come back soon
 ├── ModelBroken              MODEL_BROKEN            its card or graph is wrong: its owner's to fix
-├── ModelChanged             MODEL_CHANGED           it was reloaded meanwhile: ask again
+├── ModelChanged             MODEL_CHANGED           it was reloaded meanwhile: send it again
 ├── MethodUnavailable        METHOD_UNAVAILABLE      this model cannot be explained that way
 ├── QueueFull                QUEUE_FULL              come back later
 ├── BackendUnavailable       BACKEND_UNAVAILABLE     a service behind this one does not answer

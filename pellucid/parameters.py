@@ -99,6 +99,20 @@ def resolve(message: M, field: str) -> M:
     return resolved
 
 
+def check_method_count(count: int, field: str) -> None:
+    """Refuse more methods than one request may name; `field` is their path in it.
+
+    Raises:
+        InvalidArgument: there are more than `MAX_METHODS`.
+    """
+    if count > MAX_METHODS:
+        raise InvalidArgument(
+            f"{count} methods were asked for",
+            field=field,
+            remedy=f"ask for at most {MAX_METHODS}",
+        )
+
+
 def _parameter(field: FieldDescriptor) -> Parameter:
     options = field.GetOptions()
     if field.cpp_type not in _TYPES or not options.HasExtension(parameter_pb2.parameter):

@@ -34,7 +34,7 @@ DOMAIN: Final = "pellucid"
 MODEL: Final = "pellucid.model"
 """Type of the resource that an unknown model is."""
 BUG: Final = "INTERNAL"
-"""Reason of a status that tells of a bug: no error of the family, and nothing else is said."""
+"""Reason of a status that stands for a bug: no error of the family, and nothing else is said."""
 
 CODES: Final[dict[type[PellucidError], grpc.StatusCode]] = {
     InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
@@ -101,7 +101,7 @@ def to_status(error: PellucidError) -> status_pb2.Status:
 
 
 def bug_status() -> status_pb2.Status:
-    """What a caller hears of a bug: that there is one, and nothing of its inside."""
+    """What a caller gets of a bug: that there is one, and nothing of its inside."""
     remedy = "report it with the request id"
     status = status_pb2.Status(
         code=grpc.StatusCode.INTERNAL.value[0], message=f"internal error; {remedy}"

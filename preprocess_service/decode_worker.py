@@ -57,7 +57,7 @@ def _preprocess(encoded: bytes | bytearray, settings: PreprocessSettings) -> byt
 
 
 def serve(channel: socket.socket, parent: int, respond: Respond) -> None:
-    """Respond requests until the service hangs up."""
+    """Respond to requests until the service hangs up."""
     _, text = frames.receive(channel)
     settings = PreprocessSettings.model_validate_json(text)
     confine(settings.decode_memory_bytes, parent)

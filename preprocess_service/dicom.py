@@ -1,6 +1,6 @@
 """DICOM to upright pixels: the file's structure, its limits, its compressed forms.
 
-Only the elements that pixels need are looked at; who is in the picture is never read.
+Only the elements that pixels need are read; who is in the picture never is.
 """
 
 import zlib

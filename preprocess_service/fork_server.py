@@ -1,4 +1,4 @@
-"""The service's side of its worker processes: how they are started, asked and killed."""
+"""The service's side of its worker processes: how they are started, used and killed."""
 
 import asyncio
 import os

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pellucid import tensors
-from pellucid.contracts import ImageContract, Layout
+from pellucid.contracts import ImageContract
 from pellucid.tensors import FloatArray
 from preprocess_service import dicom, geometry, images, preview, response_limits
 from preprocess_service.media import Picture, Preprocessed, Window
@@ -45,7 +45,4 @@ def _normalise(values: FloatArray, contract: ImageContract) -> FloatArray:
     """Shape (H, W, C), 0 to 1, to the model's values and order of axes."""
     mean = np.array(contract.mean, np.float32)
     std = np.array(contract.std, np.float32)
-    tensor = (values - mean) / std
-    if contract.layout is Layout.CHW:
-        return np.ascontiguousarray(tensor.transpose(2, 0, 1))
-    return tensor
+    return contract.arranged((values - mean) / std)

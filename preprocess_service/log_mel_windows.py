@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 
 from pellucid import tensors
-from pellucid.contracts import Layout, LogMelContract
+from pellucid.contracts import LogMelContract
 from pellucid.spectrogram import log_mel
 from pellucid.tensors import FloatArray
 from preprocess_service import audio, framing, preview, response_limits
@@ -60,7 +60,7 @@ def _window(
     with_preview: bool,
 ) -> Window:
     cells = log_mel(framing.window(samples, start, contract), contract)
-    tensor = cells[np.newaxis] if contract.layout is Layout.CHW else cells[:, :, np.newaxis]
+    tensor = contract.arranged(cells[:, :, np.newaxis])
     begin, hop = start / contract.sample_rate_hz, contract.hop_length / contract.sample_rate_hz
     seconds = tuple(begin + column * hop for column in range(cells.shape[1]))
     shown = contract.displayed(tensor)[:, :, 0]

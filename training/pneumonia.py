@@ -8,7 +8,9 @@ ROC curve of the validation split alone.
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,19 +82,27 @@ class Recipe:
 class Run:
     """One training: the network, its moving average, the optimizer, and where they are kept."""
 
-    def __init__(self, card: Card, recipe: Recipe, folder: Path, seed: int) -> None:
+    def __init__(
+        self, network: Callable[[], nn.Module], recipe: Recipe, folder: Path, seed: int
+    ) -> None:
         """Start from random weights, or go on from the checkpoint in `folder`.
+
+        Args:
+            network: builds it, with random weights.
+            recipe: how it is trained.
+            folder: keeps `checkpoint.pt`, `curves.jsonl` and `best.safetensors`.
+            seed: of the initial weights.
 
         Raises:
             ValueError: the checkpoint is of another recipe or seed.
         """
-        if card.architecture is None:
-            raise ValueError(f"the card of {card.name} has no architecture")
         torch.manual_seed(seed)
         self._recipe, self._folder = recipe, folder
         self._made_by = repr((recipe, seed))
         self.epoch, self.best = 0, -1.0
-        self._model = build(card.architecture).to(memory_format=torch.channels_last)
+        model: Any = network()
+        # torch's types leave this way to call it out.
+        self._model: nn.Module = model.to(memory_format=torch.channels_last)
         self._average = _average(self._model, recipe.ema_decay)
         self._optimizer = torch.optim.AdamW(
             self._model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -210,12 +220,17 @@ def train(
 
     Returns:
         The best epoch's weights, float32.
+
+    Raises:
+        ValueError: the card has no architecture, or the checkpoint is of another recipe or seed.
     """
+    if card.architecture is None:
+        raise ValueError(f"the card of {card.name} has no architecture")
     recipe = recipe or Recipe()
     folder.mkdir(parents=True, exist_ok=True)
     contract = image_contract(card)
     training, validation = load_radiographs(data, "train"), load_radiographs(data, "val")
-    run = Run(card, recipe, folder, seed)
+    run = Run(partial(build, card.architecture), recipe, folder, seed)
     while run.epoch < len(recipe.sizes):
         generator = Generator().manual_seed(seed * 1_000 + run.epoch)
         run.start_epoch()

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from pellucid.repository.folder import WEIGHTS
+
 MARK = "# Measured by `python -m training`; the lines below are replaced by the next training.\n"
 
 
@@ -25,7 +27,7 @@ def publish(
     """
     version = folder / "1"
     version.mkdir(exist_ok=True)
-    shutil.copyfile(weights, version / "weights.safetensors")
+    shutil.copyfile(weights, version / WEIGHTS)
     write_measured(folder / "card.yaml", thresholds=thresholds, quality=quality)
 
 

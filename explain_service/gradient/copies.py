@@ -24,7 +24,7 @@ from pellucid.tensors import FloatArray
 log = structlog.get_logger(__name__)
 
 Predict: TypeAlias = Callable[[ServedModel, FloatArray], FloatArray]
-"""Asks Triton for the logits `(N, K')` of inputs `(N, *shape)`; blocks."""
+"""Gets from Triton the logits `(N, K')` of inputs `(N, *shape)`; blocks."""
 
 CHUNK: Final = 4
 """Inputs of 224 x 224 that are differentiated at once: DenseNet-121 takes 130 MB for each."""
@@ -133,7 +133,7 @@ class GradientCopies:
     def unavailable(self, model: ServedModel) -> str:
         """Why a model has no copy; empty where it has one, as far as is known.
 
-        A copy that was refused a while ago is checked again meanwhile: nobody else would ask.
+        A copy that was refused a while ago is checked again meanwhile: no request would cause it.
         """
         try:
             find_weights(self._repository, model)
@@ -174,7 +174,7 @@ class GradientCopies:
             kept = self._kept.get(key.weights) if check.passed else None
             if kept is not None:
                 return _finished(kept)
-            # What is wrong with the file may be fixed: it is looked at each time.
+            # What is wrong with the file may be fixed: it is read each time.
             weights = find_weights(self._repository, model)
             check.loading = _in_background(partial(self._load, model, weights, check))
             return check.loading

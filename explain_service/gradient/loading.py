@@ -1,19 +1,17 @@
 """From what Triton serves to a filled copy, or to the reason why there is none."""
 
-import hashlib
 import os
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Final
 
 from explain_service.gradient.model import GradientModel
 from pellucid.architectures import BUILDERS
 from pellucid.architectures.weights import WeightsMismatch
 from pellucid.cards import Card
+from pellucid.repository.folder import WEIGHTS, file_digest
 from pellucid.serving.catalogue import ServedModel
 
-_FILE: Final = "weights.safetensors"
 _importing = Lock()
 _prepared: set[str] = set()
 
@@ -35,7 +33,7 @@ def find_weights(repository: Path, model: ServedModel) -> Path:
         raise NoCopy(f"no architecture is called {architecture.builder!r}")
     if not model.weights_digest:
         raise NoCopy("the served model does not say which weights it has")
-    path = repository / model.card.name / model.version / _FILE
+    path = repository / model.card.name / model.version / WEIGHTS
     try:
         status = path.stat()
     except OSError as error:
@@ -47,7 +45,7 @@ def find_weights(repository: Path, model: ServedModel) -> Path:
 
 
 def load_copy(card: Card, weights: Path, *, chunk: int, threads: int) -> GradientModel:
-    """Build the network of a card and fill it; imports its framework if nobody did before.
+    """Build the network of a card and fill it; imports its framework where it was not yet.
 
     Args:
         card: the model's.
@@ -91,7 +89,7 @@ def _prepare(framework: str, threads: int) -> None:
 
             torch_copy.prepare(threads)
         else:
-            # Read when tensorflow is imported: it tells of missing accelerators otherwise.
+            # Read when tensorflow is imported: it warns of missing accelerators otherwise.
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
             from explain_service.gradient import keras_copy
 
@@ -102,5 +100,4 @@ def _prepare(framework: str, threads: int) -> None:
 @lru_cache(maxsize=64)
 def _digest(path: Path, modified_ns: int, size: int) -> str:
     """SHA-256 of a file; its time and size are part of the key."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)

@@ -13,6 +13,6 @@ from explain_service.methods.registry import MethodRegistry
 METHODS: Final = MethodRegistry(
     (Lime(), KernelShap(), PartitionShap(), Occlusion(), GradCam(), IntegratedGradients())
 )
-"""What a server explains with, unless it is told otherwise."""
+"""What a server explains with by default."""
 
 __all__ = ["METHODS", "MethodRegistry"]

@@ -126,7 +126,7 @@ class Method(ABC, Generic[P]):
 
     @abstractmethod
     def precision(self, inputs: ExplainInput) -> str:
-        """Arithmetic of the model that it asks."""
+        """Arithmetic of the model that it calls."""
 
     def libraries(self, inputs: ExplainInput) -> tuple[str, ...]:
         """Distributions that take part in a map, for the receipts."""

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from explain_service.methods.base import Method
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.errors import InvalidArgument
-from pellucid.parameters import MAX_METHODS, parameters_of, resolve
+from pellucid.parameters import check_method_count, parameters_of, resolve
 
 _ONEOF = methods_pb2.Method.DESCRIPTOR.oneofs_by_name["method"]
 _EXTENSION = "extension"
@@ -46,12 +46,7 @@ class MethodRegistry:
             InvalidArgument: there are too many, one is empty, unknown or asked for twice, or a
                 value is out of range.
         """
-        if len(messages) > MAX_METHODS:
-            raise InvalidArgument(
-                f"{len(messages)} methods were asked for",
-                field=field,
-                remedy=f"ask for at most {MAX_METHODS}",
-            )
+        check_method_count(len(messages), field)
         found = [self._decode(message, f"{field}[{n}]") for n, message in enumerate(messages)]
         seen: set[str] = set()
         for place, (method, _, _) in enumerate(found):

@@ -16,7 +16,7 @@ from explain_service.run_control import RunControl
 from explain_service.segmentation import SegmentMap
 from explain_service.triton_calls import SharedInputs, TritonCalls
 from pellucid.errors import DeadlineTooShort, MethodUnavailable
-from pellucid.serving.triton import Answer, model_changed
+from pellucid.serving.triton import Answer, changed
 from pellucid.tensors import FloatArray
 
 LARGEST_MASKS: Final = 1 << 20
@@ -140,9 +140,7 @@ class TritonMasks:
         """Refuse to mix scores of two kinds of arithmetic in one map."""
         expected = self._inputs.references.precision
         if answer.precision != expected:
-            raise model_changed(
-                self._inputs.model.card.name, f"it answered in {answer.precision} after {expected}"
-            )
+            raise changed(self._inputs.model, f"{answer.precision} answered, not {expected}")
 
 
 def _key(mask: npt.NDArray[np.uint8]) -> bytes:

@@ -32,14 +32,14 @@ Baseline = Annotated[
     str | None,
     typer.Option(
         help="What stands where something is hidden: black, mean, blur or silence. "
-        "By default the mean for pictures, silence for sound."
+        "By default the first that `pellucid capabilities` lists for the model."
     ),
 ]
 Segments = Annotated[
     str | None,
     typer.Option(
         help="slic:60, grid:8x16, quickshift:4, or slic:segments=60,compactness=0.1. "
-        "By default slic for pictures, a grid for sound."
+        "By default the first that `pellucid capabilities` lists for the model."
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Start of every random draw; by default 0.", min=0)]

@@ -86,7 +86,6 @@ def _model(message: gateway_pb2.Model) -> found.ModelCapability:
         ),
         segmentations=tuple(_segmentation(one) for one in message.segmentations),
         parity=parity,
-        grad_cam_layers=tuple(message.grad_cam_layers),
         weights_digest=message.weights_digest,
         card=json.loads(message.card_json or "{}"),
     )

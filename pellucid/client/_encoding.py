@@ -40,7 +40,7 @@ class CallOptions:
     window: int | None = None
 
     def plan_request(self, model: str) -> gateway_pb2.PlanExplainRequest:
-        """The message that asks what it would cost.
+        """The request for what it would cost.
 
         Raises:
             InvalidArgument: an option is of the wrong kind.
@@ -50,7 +50,7 @@ class CallOptions:
         )
 
     def explain_request(self, model: str, content: bytes) -> gateway_pb2.ExplainRequest:
-        """The message that asks for the explanation.
+        """The request for the explanation.
 
         Raises:
             InvalidArgument: an option is of the wrong kind.

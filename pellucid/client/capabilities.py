@@ -22,7 +22,7 @@ class Parameter:
     """E.g. `samples`; empty where the number has none."""
     description: str
     choices: tuple[str, ...]
-    """The values to choose from, for strings."""
+    """The values to choose from, for strings; the default first."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class MeasureCapability:
     name: str
     """Its name in `Explanation.trust`, e.g. `r_squared`."""
     title: str
-    """For people, e.g. `weighted R²`."""
+    """For people, e.g. `additivity gap`."""
     description: str
     """One line: what it is."""
 
@@ -118,8 +118,6 @@ class ModelCapability:
     """Ways to cut the input into segments, the default first."""
     parity: Parity | None
     """None while the copy was not loaded yet, or where there is none."""
-    grad_cam_layers: tuple[str, ...]
-    """The default first."""
     weights_digest: str
     """SHA-256, in hexadecimal."""
     card: Mapping[str, Any]

@@ -11,16 +11,19 @@ class _Choice(str, Enum):
 
 
 class Baseline(_Choice):
-    """What stands where a segment is hidden, and where the path of gradients begins."""
+    """What stands where a segment is hidden, and where the path of gradients begins.
+
+    The default is the first of the model's `baselines` in the capabilities.
+    """
 
     BLACK = "black"
     """Black, in pixels."""
     MEAN = "mean"
-    """Mean of the input, for each channel; the default for pictures."""
+    """Mean of the input, for each channel."""
     BLUR = "blur"
     """The input, blurred."""
     SILENCE = "silence"
-    """The lowest power of the model's contract; for sound only, and its default."""
+    """The lowest power of the model's contract; for sound only."""
 
 
 class ScoreSpace(_Choice):

@@ -51,7 +51,7 @@ class Measure:
     name: str
     """E.g. `r_squared`; the capabilities of the method describe it."""
     title: str
-    """For people, e.g. `weighted R²`."""
+    """For people, e.g. `additivity gap`."""
     value: float
     grade: Grade | None
     """None where the server does not grade it."""

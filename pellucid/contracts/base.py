@@ -99,8 +99,11 @@ class InputSpec(BaseModel):
     def undisplayed(self, values: Doubles) -> FloatArray:
         """The tensor of values `(..., H, W, C)` from 0 to 1: `displayed`, backwards."""
         low, high = self.value_range
-        tensor = (low + values * (high - low)).astype(np.float32)
-        return np.ascontiguousarray(np.moveaxis(tensor, -1, self.channel_axis - 3))
+        return self.arranged((low + values * (high - low)).astype(np.float32))
+
+    def arranged(self, values: FloatArray) -> FloatArray:
+        """Values `(..., H, W, C)` with their axes in the tensor's order."""
+        return np.ascontiguousarray(np.moveaxis(values, -1, self.channel_axis - 3))
 
     def _check(self, *rules: Rule) -> Self:
         """Raise for every rule that does not hold, as if its field alone were wrong."""

@@ -14,8 +14,6 @@ _FITS: Final = {
     "crop": contract_pb2.FIT_CROP,
     "pad": contract_pb2.FIT_PAD,
 }
-_COMPACTNESS: Final = {1: 0.1, 3: 10.0}
-"""Of superpixels, by channels: grey values differ less than colours do."""
 
 
 class ImageContract(InputSpec):
@@ -63,8 +61,7 @@ class ImageContract(InputSpec):
 
     def default_segmentation(self) -> methods_pb2.Segmentation:
         """Superpixels by SLIC."""
-        compactness = _COMPACTNESS[self.channels]
-        return methods_pb2.Segmentation(slic=methods_pb2.Slic(compactness=compactness))
+        return methods_pb2.Segmentation(slic=methods_pb2.Slic())
 
     def to_message(self) -> contract_pb2.PreprocessContract:
         """The contract as it goes over the wire."""

@@ -12,7 +12,7 @@ from pellucid.embedded.errors import NotRunning
 from pellucid.embedded.health import is_serving, is_triton_ready
 from pellucid.embedded.state import ServiceRecord, StateFolder, SystemRecord
 from pellucid.repository.errors import TritonUnavailable
-from pellucid.repository.model_control import ModelControl, ModelState
+from pellucid.repository.model_control import IndexEntry, ModelControl
 
 
 class SystemState(StrEnum):
@@ -50,7 +50,7 @@ class SystemStatus(BaseModel):
     state_dir: Path
     record: SystemRecord | None = None
     services: tuple[ServiceStatus, ...] = ()
-    models: tuple[ModelState, ...] = ()
+    models: tuple[IndexEntry, ...] = ()
 
     def url(self, service: str) -> str:
         """`host:port` of a service.
@@ -83,7 +83,7 @@ def status(state_dir: Path) -> SystemStatus:
     )
 
 
-def _models(url: str) -> tuple[ModelState, ...]:
+def _models(url: str) -> tuple[IndexEntry, ...]:
     try:
         return ModelControl(url).index()
     except TritonUnavailable:

@@ -1,4 +1,4 @@
-"""Ticks that people like: round seconds, and round frequencies on a mel axis."""
+"""Ticks at round numbers: seconds, and frequencies on a mel axis."""
 
 import math
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ CONFIG_DIGEST_PARAMETER: Final = "pellucid_config_digest"
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells one state of a model from another."""
+    """What distinguishes one state of a model from another."""
 
     version: str
     graph_digest: str

@@ -11,14 +11,14 @@ from pellucid.repository.config import FLOAT32
 from pellucid.repository.errors import TritonUnavailable
 from pellucid.repository.folder import CONFIG, GRAPH, WEIGHTS
 from pellucid.repository.loader import Loader
-from pellucid.repository.model_control import ModelControl, ModelState
+from pellucid.repository.model_control import IndexEntry, ModelControl
 
 _LONGEST_DELAY_S = 60.0
 _FILES = ("card.yaml", CONFIG, f"*/{WEIGHTS}", f"*/{GRAPH}")
 
 Stamps = Mapping[Path, tuple[int, int]]
 """Size and time of the files that matter."""
-Index = tuple[ModelState, ...]
+Index = tuple[IndexEntry, ...]
 Build = Callable[[Path, Listener, Collection[str] | None], Awaitable[dict[str, str]]]
 """`build_repository`, or what stands in for it."""
 

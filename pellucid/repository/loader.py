@@ -205,7 +205,7 @@ class Loader:
         return False
 
     async def _publish_failure(self, name: str, reason: str) -> None:
-        """Have Triton try what cannot load, so that its index tells everybody why."""
+        """Have Triton try what cannot load, so that its index says why."""
         config = {
             "name": name,
             "backend": "onnxruntime",

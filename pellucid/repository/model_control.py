@@ -15,7 +15,7 @@ _AWAY: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 @dataclass(frozen=True)
-class ModelState:
+class IndexEntry:
     """One entry of Triton's repository index."""
 
     name: str
@@ -37,11 +37,11 @@ class ModelControl:
         """Name a Triton, `host:port`; it is connected to by every call anew."""
         self._url = url
 
-    def index(self) -> tuple[ModelState, ...]:
+    def index(self) -> tuple[IndexEntry, ...]:
         """Triton's repository index, by name and version."""
         answer = self._call("RepositoryIndex", service_pb2.RepositoryIndexRequest())
         found = (
-            ModelState(model.name, model.version, model.state, _one_line(model.reason))
+            IndexEntry(model.name, model.version, model.state, _one_line(model.reason))
             for model in answer.models
         )
         return tuple(sorted(found, key=lambda model: (model.name, model.version)))

@@ -2,7 +2,7 @@
 
 What is ready in Triton, with a card in its configuration, is what Pellucid offers. A request asks
 Triton nothing: it reads the snapshot, which is a second old at most. What the snapshot does not
-know yet, the answer to an inference tells (`check_answer`); whoever notices marks the model as
+know yet, the answer to an inference shows (`check_answer`); whoever notices marks the model as
 stale, and the next who asks for it waits for a new snapshot.
 """
 
@@ -102,7 +102,7 @@ class ModelCatalogue:
 
         Raises:
             UnknownModel: Triton has no such model, or it has no card.
-            ModelNotReady: it is loading, or nobody has loaded it.
+            ModelNotReady: it is loading, or not loaded.
             ModelBroken: it did not load, or its card cannot be read.
             BackendUnavailable: Triton does not answer.
         """

@@ -12,7 +12,7 @@ KEEPALIVE_MS: Final = 60_000
 """Clients ping this rarely at most; servers allow half of it."""
 
 TRITON_INFER: Final = ("inference.GRPCInferenceService", "ModelInfer")
-"""Service and method; asked twice, it answers the same."""
+"""Service and method; idempotent, so it may be retried."""
 _RETRIES: Final = {
     "maxAttempts": 3,
     "initialBackoff": "0.3s",
@@ -31,8 +31,8 @@ def channel_options(
 
     Args:
         max_message_bytes: both ends of a connection use the same.
-        retried: service and method that may be asked again, e.g. `TRITON_INFER`; gRPC does so twice
-            at most, while the call's time lasts, where nobody answered.
+        retried: service and method that may be retried, e.g. `TRITON_INFER`; gRPC does so twice
+            at most, while the call's time lasts, where there was no answer.
     """
     options: list[tuple[str, int | str]] = [
         ("grpc.max_receive_message_length", max_message_bytes),
@@ -65,7 +65,7 @@ def open_channel(target: str, settings: ServiceSettings) -> grpc.aio.Channel:
 
 
 def open_triton_channel(url: str, settings: TritonSettings) -> grpc.aio.Channel:
-    """Open a channel to Triton, as the settings say; inferences that nobody answers are retried."""
+    """Open a channel to Triton, as the settings say; inferences without an answer are retried."""
     options = channel_options(settings.max_message_bytes, TRITON_INFER)
     return _open(url, triton_credentials(settings), options)
 

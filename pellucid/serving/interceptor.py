@@ -15,6 +15,7 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from pellucid.errors import PellucidError
+from pellucid.metadata import REQUEST_ID
 from pellucid.serving import metrics, request_id
 from pellucid.serving.deadline import CLOCK_SLACK_S
 from pellucid.serving.memory import Trimmer
@@ -95,12 +96,12 @@ async def _call(path: str, kind: str, context: Context) -> AsyncIterator[tuple[s
     metrics.STARTED.labels(*labels).inc()
     metrics.RECEIVED.labels(*labels).inc()
     call_id = request_id.adopt(context.invocation_metadata())
-    context.set_trailing_metadata(((request_id.METADATA_KEY, call_id),))
+    context.set_trailing_metadata(((REQUEST_ID, call_id),))
     start, code, reason = perf_counter(), grpc.StatusCode.OK, ""
     try:
         yield labels
     except grpc.aio.AbortError:
-        code = grpc.StatusCode(_pair(context.code()))
+        code = _status_code(context.code())
         raise
     except (asyncio.CancelledError, GeneratorExit):
         # gRPC cancels the handler alike when the client goes and when its time is up.
@@ -157,11 +158,11 @@ def _forget(error: BaseException | None) -> None:
 async def _abort(context: Context, status: status_pb2.Status, call_id: str) -> None:
     """End the call; it always raises."""
     encoded = rpc_status.to_status(status)
-    metadata = (*encoded.trailing_metadata, (request_id.METADATA_KEY, call_id))
+    metadata = (*encoded.trailing_metadata, (REQUEST_ID, call_id))
     await context.abort(encoded.code, encoded.details, metadata)
 
 
-def _pair(code: Any) -> Any:
-    """The value of a status code: grpc.aio hands back the number alone."""
+def _status_code(code: Any) -> grpc.StatusCode:
+    """A status code: grpc.aio hands back the number alone."""
     number = code if isinstance(code, int) else code.value[0]
-    return next(known.value for known in grpc.StatusCode if known.value[0] == number)
+    return next(known for known in grpc.StatusCode if known.value[0] == number)

@@ -1,8 +1,8 @@
 """What Triton says of the models in its repository.
 
-The index tells which versions of which graphs are ready; a configuration tells the rest, of ready
-graphs only, and is kept. Weights that are loaded again under the same version leave the index as it
-was: whoever doubts a model has its configuration read again.
+The index has the versions of all graphs and whether they are ready; a configuration has the rest,
+of ready graphs only, and is kept. Weights that are loaded again under the same version leave the
+index as it was: whoever doubts a model has its configuration read again.
 """
 
 import re
@@ -162,7 +162,7 @@ def _waiting(name: str, versions: Sequence[Version]) -> Entry:
         return Entry(name, State.LOADING, "it is loading, or unloading")
     if (reason := _failure(each.reason for each in versions)) is not None:
         return Entry(name, State.FAILED, reason)
-    return Entry(name, State.UNLOADED, "nobody has loaded it")
+    return Entry(name, State.UNLOADED, "it is not loaded")
 
 
 def _failure(reasons: Iterable[str]) -> str | None:

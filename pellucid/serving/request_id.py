@@ -6,9 +6,8 @@ from contextvars import ContextVar
 from typing import Any, Final
 from uuid import uuid4
 
-from pellucid import metadata as names
+from pellucid.metadata import REQUEST_ID
 
-METADATA_KEY: Final = names.REQUEST_ID
 _VALID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 _current: ContextVar[str] = ContextVar("request_id", default="")
@@ -21,7 +20,7 @@ def current() -> str:
 
 def adopt(metadata: Iterable[tuple[str, Any]] | None) -> str:
     """Take the caller's id, or a new one where it gave none or an unusable one."""
-    given = next((str(value) for key, value in metadata or () if key == METADATA_KEY), "")
+    given = next((str(value) for key, value in metadata or () if key == REQUEST_ID), "")
     request_id = given if _VALID.fullmatch(given) else uuid4().hex
     _current.set(request_id)
     return request_id
@@ -29,4 +28,4 @@ def adopt(metadata: Iterable[tuple[str, Any]] | None) -> str:
 
 def outgoing() -> tuple[tuple[str, str], ...]:
     """Metadata for a call to the next service."""
-    return ((METADATA_KEY, current()),) if current() else ()
+    return ((REQUEST_ID, current()),) if current() else ()

@@ -1,4 +1,4 @@
-"""What the catalogue tells of one model."""
+"""What the catalogue holds of one model."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,7 +21,7 @@ class State(StrEnum):
     FAILED = "FAILED"
     """It could not be loaded, or its card cannot be read."""
     UNLOADED = "UNLOADED"
-    """Its folder is there, but nobody had it loaded, or somebody had it unloaded."""
+    """Its folder is there, but it was never loaded, or was unloaded."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ServedModel:
     masked: bool
     """Whether the graph that expands masks is served too, of the same version and weights."""
     precision: str = UNKNOWN_PRECISION
-    """Arithmetic that the model runs in, as far as its configuration tells."""
+    """Arithmetic that the model runs in, as far as its configuration says."""
     max_batch: int = 1
     """Inputs that it takes in one call."""
 

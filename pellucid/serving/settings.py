@@ -51,7 +51,7 @@ class ServiceSettings(BaseSettings):
 
 
 class TritonSettings(ServiceSettings):
-    """Settings of a service that asks Triton."""
+    """Settings of a service that calls Triton."""
 
     triton_url: str = "127.0.0.1:8001"
     """Triton's gRPC address, `host:port`."""

@@ -1,4 +1,4 @@
-"""Inference in Triton: what is asked of it, and what its answers and failures mean.
+"""Inference in Triton: its calls, and what its answers and failures mean.
 
 One answer is of one model: each call names the version, and each answer is compared with the model
 that was asked for.
@@ -48,10 +48,10 @@ class Answer:
 
 
 class TritonInference:
-    """Asks classifiers; for one event loop."""
+    """Calls classifiers; for one event loop."""
 
     def __init__(self, url: str, settings: TritonSettings, mark_stale: MarkStale) -> None:
-        """Ask the Triton at `host:port`; models that turn out to have changed are marked."""
+        """Call the Triton at `host:port`; models that turn out to have changed are marked."""
         self._channel = open_triton_channel(url, settings)
         # The stubs have no types for grpc.aio.
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
@@ -131,15 +131,13 @@ def check_answer(
     digest = response.parameters[WEIGHTS_DIGEST].string_param
     if response.model_version != model.version:
         mark_stale(model.card.name)
-        raise model_changed(
-            model.card.name, f"version {response.model_version} answered, not {model.version}"
-        )
+        raise changed(model, f"version {response.model_version} answered, not {model.version}")
     if digest and model.weights_digest and digest != model.weights_digest:
         mark_stale(model.card.name)
-        raise model_changed(model.card.name, "other weights answered than the request began with")
+        raise changed(model, "other weights answered than the request began with")
     if precision and model.precision not in (precision, UNKNOWN_PRECISION):
         mark_stale(model.card.name)
-        raise model_changed(model.card.name, f"{precision} answered, not {model.precision}")
+        raise changed(model, f"{precision} answered, not {model.precision}")
     logits = _logits(response, model, rows, finite=finite)
     return Answer(logits, precision or model.precision)
 
@@ -152,7 +150,7 @@ def joined(model: ServedModel, parts: Sequence[Answer]) -> Answer:
     """
     precisions = {part.precision for part in parts}
     if len(precisions) > 1:
-        raise model_changed(model.card.name, f"answered in {' and in '.join(sorted(precisions))}")
+        raise changed(model, f"answered in {' and in '.join(sorted(precisions))}")
     return Answer(np.concatenate([part.logits for part in parts]), precisions.pop())
 
 
@@ -183,7 +181,7 @@ def translate(
         mark_stale(name)
         # Triton names the version where it knows the model, and says neither if it knows none.
         if "version" in message and "no available versions" not in message:
-            return model_changed(model.card.name, f"version {model.version} is no longer served")
+            return changed(model, f"version {model.version} is no longer served")
         return ModelNotReady(
             f"{name} is no longer loaded",
             field="model",
@@ -201,6 +199,17 @@ def translate(
 def unanswered(message: str = "Triton does not answer") -> BackendUnavailable:
     """Triton is not there, or too busy."""
     return BackendUnavailable(message, remedy="try again shortly", retry_after_s=1.0, peer="Triton")
+
+
+def changed(model: ServedModel, what: str) -> ModelChanged:
+    """The model is not what the request began with; `what` says how."""
+    return ModelChanged(
+        f"{model.card.name} changed meanwhile: {what}",
+        field="model",
+        remedy="send the request again",
+        retry_after_s=0.5,
+        model=model.card.name,
+    )
 
 
 def _logits(
@@ -222,15 +231,4 @@ def _broken(model: ServedModel, what: str) -> ModelBroken:
         field="model",
         remedy="fix its card or its graph, and load it again",
         model=model.card.name,
-    )
-
-
-def model_changed(name: str, what: str) -> ModelChanged:
-    """What to raise where a model is not the one that a request began with, and why."""
-    return ModelChanged(
-        f"{name} changed meanwhile: {what}",
-        field="model",
-        remedy="send the request again",
-        retry_after_s=0.5,
-        model=name,
     )

@@ -52,7 +52,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         """Calls that the client cancelled before they were answered."""
         self.card: Card | None = None
         """Of the one model that it lists."""
-        self.questions = 0
+        self.metadata_calls = 0
         """Calls that are no inferences."""
         self._silent = False
         self._changed = threading.Condition()
@@ -87,14 +87,14 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             assert self._changed.wait_for(holds, timeout=10)
 
     def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self.questions += 1
+        self.metadata_calls += 1
         index = service_pb2.RepositoryIndexResponse()
         for name in self._graphs():
             index.models.add(name=name, version=self.version, state="READY")
         return index
 
     def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self.questions += 1
+        self.metadata_calls += 1
         answer = service_pb2.ModelConfigResponse()
         for key, value in self._graphs()[request.name].items():
             answer.config.parameters[key].string_value = value

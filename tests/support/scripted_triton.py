@@ -106,7 +106,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             graph.state, graph.reason = "UNAVAILABLE", "unloaded"
 
     @property
-    def questions(self) -> int:
+    def metadata_calls(self) -> int:
         """Calls that are no inferences."""
         return self.calls.total() - self.calls["ModelInfer"]
 

@@ -20,7 +20,7 @@ from pellucid.api.explain.v1.methods_pb2 import (
     Target,
 )
 from pellucid.errors import InvalidArgument, MethodUnavailable, PellucidError, UnknownModel
-from tests.integration.explain.asking import GRID, METHODS, picture, request
+from tests.integration.explain.requests import GRID, METHODS, picture, request
 from tests.support.explain_client import Stub, explain, refused
 from tests.support.known_models import LinearModel
 

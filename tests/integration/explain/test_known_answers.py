@@ -9,7 +9,7 @@ import pytest
 from pellucid import tensors
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.api.explain.v1.methods_pb2 import Grid, KernelShap, Method, Segmentation, Target
-from tests.integration.explain.asking import METHODS, picture, request
+from tests.integration.explain.requests import METHODS, picture, request
 from tests.support.explain_client import Floats, Stub, explain, measure
 from tests.support.known_models import LinearModel
 

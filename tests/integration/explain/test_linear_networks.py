@@ -8,8 +8,8 @@ from tritonclient.grpc import InferenceServerClient
 
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.api.explain.v1.methods_pb2 import IntegratedGradients, Method, Target
-from tests.integration.explain.asking import picture, request
 from tests.integration.explain.networks import LINEAR, WEIGHTS, serving
+from tests.integration.explain.requests import picture, request
 from tests.support.explain_client import Stub, explain, measure
 
 BLACK = -2.0

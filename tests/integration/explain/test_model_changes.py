@@ -15,8 +15,8 @@ from pellucid.api.explain.v1.methods_pb2 import KernelShap, Lime, Method
 from pellucid.cards import Card
 from pellucid.errors import ModelChanged
 from pellucid.status import from_rpc_error
-from tests.integration.explain.asking import picture, request
 from tests.integration.explain.conftest import Serve
+from tests.integration.explain.requests import picture, request
 from tests.support.explain_client import Answer, Stub, explain
 from tests.support.known_models import LinearModel, add_version, write_linear
 

@@ -18,8 +18,8 @@ from pellucid.api.explain.v1.methods_pb2 import (
     Segmentation,
     Target,
 )
-from tests.integration.explain.asking import METHODS
 from tests.integration.explain.networks import Network, serving
+from tests.integration.explain.requests import METHODS
 from tests.support import planted_networks
 from tests.support.explain_client import Stub, explain
 

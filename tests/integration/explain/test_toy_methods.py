@@ -26,9 +26,9 @@ from pellucid.api.explain.v1 import explain_pb2 as pb
 from pellucid.api.explain.v1.methods_pb2 import BASELINE_BLACK, Lime, Method, Target
 from pellucid.cards import Card
 from pellucid.errors import InvalidArgument
-from tests.integration.explain.asking import picture, request
 from tests.integration.explain.conftest import Serve
 from tests.integration.explain.networks import LINEAR, WEIGHTS, serving
+from tests.integration.explain.requests import picture, request
 from tests.support.explain_client import Stub, explain, measure, refused
 from tests.support.toy_methods import Field, options, packed, parameters_message
 

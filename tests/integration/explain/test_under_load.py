@@ -13,9 +13,9 @@ from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explanation_pb2, methods_pb2
 from pellucid.api.explain.v1.methods_pb2 import KernelShap, Lime, Method
 from pellucid.errors import QueueFull
-from tests.integration.explain.asking import GRADIENTS, METHODS, picture, request
 from tests.integration.explain.conftest import Serve
 from tests.integration.explain.networks import TORCH_NETWORK
+from tests.integration.explain.requests import GRADIENTS, METHODS, picture, request
 from tests.support.explain_client import Stub, explain, measure, refused
 from tests.support.known_models import LinearModel
 

@@ -99,12 +99,12 @@ def asked(*methods: pb.Method, model: str = "model", **options: Any) -> explain_
 
 
 async def test_explaining_asks_triton_nothing_but_inferences(stub: Any, triton: FakeTriton) -> None:
-    before = triton.questions
+    before = triton.metadata_calls
     for _ in range(3):
         assert (await explain(stub, asked(LIME, OCCLUSION))).comparison.agreements
         await stub.Plan(explain_pb2.PlanRequest(model="model", methods=[LIME]))
         await stub.ListMethods(explain_pb2.ListMethodsRequest())
-    assert triton.questions == before
+    assert triton.metadata_calls == before
     assert all(triton.rows)
 
 

@@ -108,10 +108,10 @@ async def test_a_model_that_answers_nonsense_is_broken(stage: Stage) -> None:
 async def test_a_warm_classification_asks_triton_nothing_but_for_the_inference(
     stage: Stage,
 ) -> None:
-    asked = stage.triton.questions
+    asked = stage.triton.metadata_calls
     for _ in range(3):
         await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
-    assert (stage.triton.questions, stage.triton.calls["ModelInfer"]) == (asked, 3)
+    assert (stage.triton.metadata_calls, stage.triton.calls["ModelInfer"]) == (asked, 3)
 
 
 async def test_a_bug_behind_the_gateway_is_internal(stage: Stage) -> None:

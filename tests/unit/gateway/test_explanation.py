@@ -89,9 +89,9 @@ async def test_a_request_that_is_not_accepted_in_time_is_retriable(stage: Stage)
 async def test_a_warm_explanation_asks_triton_for_one_inference_and_plans_nothing(
     stage: Stage,
 ) -> None:
-    asked = stage.triton.questions
+    asked = stage.triton.metadata_calls
     await events(stage, ask())
-    assert (stage.triton.questions, stage.triton.calls["ModelInfer"]) == (asked, 1)
+    assert (stage.triton.metadata_calls, stage.triton.calls["ModelInfer"]) == (asked, 1)
     assert stage.explain.planned == []
 
 

@@ -75,11 +75,11 @@ async def test_what_is_known_is_told_without_asking(triton: ScriptedTriton) -> N
     triton.load(card())
     async with catalogue_of(triton.url) as catalogue:
         await catalogue.get("shade")
-        asked = triton.questions
+        asked = triton.metadata_calls
         for _ in range(20):
             await catalogue.get("shade")
             await catalogue.list()
-        assert triton.questions == asked
+        assert triton.metadata_calls == asked
 
 
 async def test_the_highest_version_that_is_ready_is_served(triton: ScriptedTriton) -> None:
@@ -115,8 +115,8 @@ async def test_masks_need_a_graph_of_the_same_version(triton: ScriptedTriton) ->
     [
         ("LOADING", "", State.LOADING, ModelNotReady, "is loading"),
         ("UNLOADING", "", State.LOADING, ModelNotReady, "unloading"),
-        ("UNAVAILABLE", "unloaded", State.UNLOADED, ModelNotReady, "nobody has loaded it"),
-        ("", "", State.UNLOADED, ModelNotReady, "nobody has loaded it"),
+        ("UNAVAILABLE", "unloaded", State.UNLOADED, ModelNotReady, "it is not loaded"),
+        ("", "", State.UNLOADED, ModelNotReady, "it is not loaded"),
         (
             "UNAVAILABLE",
             'Internal: Exception from src/core.cpp:1:\nno "/srv/repo/1/model.onnx"\n\nAt:\n  /x.py',
@@ -216,13 +216,13 @@ async def test_a_marked_model_is_read_again_before_it_is_told(triton: ScriptedTr
         marking = threading.Thread(target=catalogue.mark_stale, args=("shade",))
         marking.start()
         marking.join()
-        asked = triton.questions
+        asked = triton.metadata_calls
         await catalogue.get("other")
-        assert triton.questions == asked
+        assert triton.metadata_calls == asked
         assert (await catalogue.get("shade")).weights_digest == "new"
-        asked = triton.questions
+        asked = triton.metadata_calls
         await catalogue.get("shade")
-        assert triton.questions == asked
+        assert triton.metadata_calls == asked
 
 
 async def test_a_list_waits_for_what_was_marked(triton: ScriptedTriton) -> None:
@@ -238,11 +238,11 @@ async def test_a_mark_that_comes_while_it_is_read_counts(triton: ScriptedTriton)
     triton.load(card(), digest="old")
     async with catalogue_of(triton.url) as catalogue:
         await catalogue.list()
-        asked = triton.questions
+        asked = triton.metadata_calls
         catalogue.mark_stale("shade")
         triton.holds.clear()
         first = asyncio.create_task(catalogue.get("shade"))
-        await until(lambda: triton.questions > asked)
+        await until(lambda: triton.metadata_calls > asked)
         catalogue.mark_stale("shade")
         second = asyncio.create_task(catalogue.get("shade"))
         triton.holds.set()

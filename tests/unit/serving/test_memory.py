@@ -1,24 +1,19 @@
 """Memory goes back to the system after large requests."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from pellucid.serving import memory
 from pellucid.serving.memory import LARGE_BYTES, Trimmer
 
 
 @pytest.fixture
-def trims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    monkeypatch.setattr(memory, "_DELAY_S", 0.01)
+def trims() -> list[int]:
     return []
 
 
 def trimmer(trims: list[int]) -> Trimmer:
-    made: Any = Trimmer()
-    made._trim = trims.append
-    return made
+    return Trimmer(trims.append, delay_s=0.01)
 
 
 @pytest.mark.parametrize(("size", "times"), [(LARGE_BYTES, 1), (LARGE_BYTES - 1, 0)])

@@ -73,7 +73,7 @@ class Parameter(_message.Message):
     description: _builtins.str
     @_builtins.property
     def choices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The values to choose from, for strings."""
+        """The values to choose from, for strings; the default first."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class MeasureCapability(_message.Message):
     name: _builtins.str
     """Its name in `Measure`, e.g. `r_squared`."""
     title: _builtins.str
-    """For people, e.g. `weighted R²`."""
+    """For people, e.g. `additivity gap`."""
     description: _builtins.str
     """One line: what it is."""
     def __init__(

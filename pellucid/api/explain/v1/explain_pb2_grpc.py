@@ -74,10 +74,9 @@ class ExplainServiceServicer:
 
     def Explain(self, request, context):
         """Explains one tensor. First that the request was accepted: it was checked as a whole. Then what
-        is explained, progress and usable partial maps, each finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
-        METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
-        a method fails or lacks the map of some target, the others go on, and its error follows the maps
-        that there are and names it in `methods`.
+        is explained, progress and usable partial maps, each finished map, and last the comparison.
+        When time runs short, maps come truncated; if a method fails or lacks the map of some target,
+        the others go on, and its error follows the maps that there are and names it in `methods`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,10 +41,9 @@ class ExplainServiceStub:
     """Counts what an explanation would cost, without paying for it."""
     Explain: _grpc.UnaryStreamMultiCallable[_explain_pb2.ExplainRequest, _explain_pb2.ExplainResponse]
     """Explains one tensor. First that the request was accepted: it was checked as a whole. Then what
-    is explained, progress and usable partial maps, each finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
-    METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
-    a method fails or lacks the map of some target, the others go on, and its error follows the maps
-    that there are and names it in `methods`.
+    is explained, progress and usable partial maps, each finished map, and last the comparison.
+    When time runs short, maps come truncated; if a method fails or lacks the map of some target,
+    the others go on, and its error follows the maps that there are and names it in `methods`.
     """
 
 @_typing.type_check_only
@@ -60,10 +59,9 @@ class ExplainServiceAsyncStub(ExplainServiceStub):
     """Counts what an explanation would cost, without paying for it."""
     Explain: _aio.UnaryStreamMultiCallable[_explain_pb2.ExplainRequest, _explain_pb2.ExplainResponse]  # type: ignore[assignment]
     """Explains one tensor. First that the request was accepted: it was checked as a whole. Then what
-    is explained, progress and usable partial maps, each finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
-    METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
-    a method fails or lacks the map of some target, the others go on, and its error follows the maps
-    that there are and names it in `methods`.
+    is explained, progress and usable partial maps, each finished map, and last the comparison.
+    When time runs short, maps come truncated; if a method fails or lacks the map of some target,
+    the others go on, and its error follows the maps that there are and names it in `methods`.
     """
 
 class ExplainServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -94,10 +92,9 @@ class ExplainServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_explain_pb2.ExplainResponse], _abc.AsyncIterator[_explain_pb2.ExplainResponse]]:
         """Explains one tensor. First that the request was accepted: it was checked as a whole. Then what
-        is explained, progress and usable partial maps, each finished map, and last the comparison. Errors: UNKNOWN_MODEL, MODEL_NOT_READY,
-        METHOD_UNAVAILABLE, INVALID_ARGUMENT, QUEUE_FULL. When time runs short, maps come truncated; if
-        a method fails or lacks the map of some target, the others go on, and its error follows the maps
-        that there are and names it in `methods`.
+        is explained, progress and usable partial maps, each finished map, and last the comparison.
+        When time runs short, maps come truncated; if a method fails or lacks the map of some target,
+        the others go on, and its error follows the maps that there are and names it in `methods`.
         """
 
 def add_ExplainServiceServicer_to_server(servicer: ExplainServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

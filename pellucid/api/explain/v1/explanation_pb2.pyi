@@ -195,7 +195,7 @@ class Measure(_message.Message):
     name: _builtins.str
     """E.g. `r_squared`; the capabilities of the method describe it."""
     title: _builtins.str
-    """For people, e.g. `weighted R²`."""
+    """For people, e.g. `additivity gap`."""
     value: _builtins.float
     grade: Global___Grade.ValueType
     words: _builtins.str

@@ -118,7 +118,6 @@ class Model(_message.Message):
     CONTRACT_FIELD_NUMBER: _builtins.int
     METHODS_FIELD_NUMBER: _builtins.int
     PARITY_FIELD_NUMBER: _builtins.int
-    GRAD_CAM_LAYERS_FIELD_NUMBER: _builtins.int
     WEIGHTS_DIGEST_FIELD_NUMBER: _builtins.int
     CARD_JSON_FIELD_NUMBER: _builtins.int
     STATE_REASON_FIELD_NUMBER: _builtins.int
@@ -157,10 +156,6 @@ class Model(_message.Message):
         """Absent while the copy was not loaded yet, or where there is none."""
 
     @_builtins.property
-    def grad_cam_layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Layers for Grad-CAM, the default first."""
-
-    @_builtins.property
     def baselines(self) -> _containers.RepeatedScalarFieldContainer[_methods_pb2.Baseline.ValueType]:
         """What may stand where a segment is hidden, the default first."""
 
@@ -183,7 +178,6 @@ class Model(_message.Message):
         contract: _contract_pb2.PreprocessContract | None = ...,
         methods: _abc.Iterable[_explain_pb2.MethodCapability] | None = ...,
         parity: _explain_pb2.Parity | None = ...,
-        grad_cam_layers: _abc.Iterable[_builtins.str] | None = ...,
         weights_digest: _builtins.str = ...,
         card_json: _builtins.str = ...,
         state_reason: _builtins.str = ...,
@@ -193,7 +187,7 @@ class Model(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "parity", b"parity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "baselines", b"baselines", "card_json", b"card_json", "contract", b"contract", "description", b"description", "grad_cam_layers", b"grad_cam_layers", "labels", b"labels", "media_types", b"media_types", "methods", b"methods", "modality", b"modality", "name", b"name", "parity", b"parity", "precision", b"precision", "segmentations", b"segmentations", "state", b"state", "state_reason", b"state_reason", "title", b"title", "version", b"version", "weights_digest", b"weights_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "baselines", b"baselines", "card_json", b"card_json", "contract", b"contract", "description", b"description", "labels", b"labels", "media_types", b"media_types", "methods", b"methods", "modality", b"modality", "name", b"name", "parity", b"parity", "precision", b"precision", "segmentations", b"segmentations", "state", b"state", "state_reason", b"state_reason", "title", b"title", "version", b"version", "weights_digest", b"weights_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -272,7 +266,7 @@ class ClassifyRequest(_message.Message):
     model: _builtins.str
     """Required."""
     content: _builtins.bytes
-    """Required. The file's bytes; its type is told by content.
+    """Required. The file's bytes; its type is read from its content.
     Numbers 3 to 9 are kept for many files in one request, and for similar cases.
     """
     def __init__(
@@ -515,7 +509,7 @@ class ExplainRequest(_message.Message):
     model: _builtins.str
     """Required."""
     content: _builtins.bytes
-    """Required. The file's bytes; its type is told by content."""
+    """Required. The file's bytes; its type is read from its content."""
     window: _builtins.int
     """Which window of a recording is explained, from 0. Default: the one where the first target
     scores highest.

@@ -84,9 +84,9 @@ class GatewayServiceServicer:
 
     def Explain(self, request, context):
         """Classifies one file and explains the answer: the prediction first, then what is explained,
-        progress and usable partial maps, each finished map, and last the comparison. When time runs short, maps come
-        truncated; if a method fails or lacks the map of some target, the others go on, and its error
-        follows the maps that there are and names it in `methods`.
+        progress and usable partial maps, each finished map, and last the comparison. When time runs
+        short, maps come truncated; if a method fails or lacks the map of some target, the others go
+        on, and its error follows the maps that there are and names it in `methods`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

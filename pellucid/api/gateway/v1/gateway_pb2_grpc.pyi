@@ -41,9 +41,9 @@ class GatewayServiceStub:
     """Counts what an explanation would cost, without paying for it."""
     Explain: _grpc.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]
     """Classifies one file and explains the answer: the prediction first, then what is explained,
-    progress and usable partial maps, each finished map, and last the comparison. When time runs short, maps come
-    truncated; if a method fails or lacks the map of some target, the others go on, and its error
-    follows the maps that there are and names it in `methods`.
+    progress and usable partial maps, each finished map, and last the comparison. When time runs
+    short, maps come truncated; if a method fails or lacks the map of some target, the others go
+    on, and its error follows the maps that there are and names it in `methods`.
     """
 
 @_typing.type_check_only
@@ -59,9 +59,9 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Counts what an explanation would cost, without paying for it."""
     Explain: _aio.UnaryStreamMultiCallable[_gateway_pb2.ExplainRequest, _gateway_pb2.ExplainResponse]  # type: ignore[assignment]
     """Classifies one file and explains the answer: the prediction first, then what is explained,
-    progress and usable partial maps, each finished map, and last the comparison. When time runs short, maps come
-    truncated; if a method fails or lacks the map of some target, the others go on, and its error
-    follows the maps that there are and names it in `methods`.
+    progress and usable partial maps, each finished map, and last the comparison. When time runs
+    short, maps come truncated; if a method fails or lacks the map of some target, the others go
+    on, and its error follows the maps that there are and names it in `methods`.
     """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -98,9 +98,9 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.ExplainResponse], _abc.AsyncIterator[_gateway_pb2.ExplainResponse]]:
         """Classifies one file and explains the answer: the prediction first, then what is explained,
-        progress and usable partial maps, each finished map, and last the comparison. When time runs short, maps come
-        truncated; if a method fails or lacks the map of some target, the others go on, and its error
-        follows the maps that there are and names it in `methods`.
+        progress and usable partial maps, each finished map, and last the comparison. When time runs
+        short, maps come truncated; if a method fails or lacks the map of some target, the others go
+        on, and its error follows the maps that there are and names it in `methods`.
         """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,7 +30,7 @@ class PreprocessRequest(_message.Message):
     CONTRACT_FIELD_NUMBER: _builtins.int
     WITHOUT_DISPLAY_FIELD_NUMBER: _builtins.int
     content: _builtins.bytes
-    """Required. The file's bytes; its type is told by content."""
+    """Required. The file's bytes; its type is read from its content."""
     without_display: _builtins.bool
     """Leaves display_png of the windows empty: for callers that show nothing to people."""
     @_builtins.property

@@ -10,7 +10,7 @@ from pellucid.cards import Card
 from pellucid.contracts import LogMelContract
 from training.speech_data import Clips, Odds, augment, draw_batch, load_clips
 
-CARD = Card.read(Path(__file__).parents[2] / "triton_repo/speech_mobilenet_v2/card.yaml")
+CARD = Card.read(Path(__file__).parents[3] / "triton_repo/speech_mobilenet_v2/card.yaml")
 
 
 @pytest.fixture

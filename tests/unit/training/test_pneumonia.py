@@ -7,12 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from pellucid.cards import Card
-from training import pneumonia
 from training.pneumonia import Recipe, Run, Stage
 
-ROOT = Path(__file__).parents[2]
-CARD = Card.read(ROOT / "triton_repo" / "pneumonia_densenet121" / "card.yaml")
 RECIPE = Recipe(
     stages=(Stage(8, 1),),
     images_per_epoch=8,
@@ -22,17 +18,13 @@ RECIPE = Recipe(
 )
 
 
-@pytest.fixture(autouse=True)
-def tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(architecture: object) -> nn.Module:
-        pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), pool, nn.Linear(4, 1))
-
-    monkeypatch.setattr(pneumonia, "build", build)
+def tiny_network() -> nn.Module:
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), pool, nn.Linear(4, 1))
 
 
 def run_of(folder: Path, recipe: Recipe = RECIPE) -> Run:
-    return Run(CARD, recipe, folder, seed=0)
+    return Run(tiny_network, recipe, folder, seed=0)
 
 
 def one_epoch(run: Run, auc: float) -> None:
