@@ -111,7 +111,7 @@ class MethodUnavailable(PellucidError):
 
 
 class QueueFull(PellucidError):
-    """As many explanations as the server holds are waiting already."""
+    """As many calls, files or explanations as the server holds are running or waiting already."""
 
     reason = "QUEUE_FULL"
 

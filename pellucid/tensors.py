@@ -18,6 +18,8 @@ _DTYPES: Final[dict[int, np.dtype[Any]]] = {
     tensor_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
 }
 _TYPES: Final = {dtype: data_type for data_type, dtype in _DTYPES.items()}
+_MOST_AXES: Final = 8
+"""Of a tensor that comes from outside. The product of a million lengths takes Python minutes."""
 
 
 def encode(array: Array) -> tensor_pb2.Tensor:
@@ -44,6 +46,12 @@ def decode(tensor: tensor_pb2.Tensor, field: str) -> Array:
     if dtype is None:
         raise InvalidArgument(
             "the tensor has no data type", field=f"{field}.data_type", remedy="set one"
+        )
+    if len(tensor.shape) > _MOST_AXES:
+        raise InvalidArgument(
+            f"the tensor has {len(tensor.shape)} axes",
+            field=f"{field}.shape",
+            remedy=f"send at most {_MOST_AXES} axes",
         )
     expected = dtype.itemsize
     for length in tensor.shape:  # Python's integers do not overflow

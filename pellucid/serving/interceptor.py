@@ -11,12 +11,14 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from pellucid.errors import PellucidError
+from pellucid.errors import InvalidArgument, PellucidError
 from pellucid.metadata import REQUEST_ID
 from pellucid.serving import metrics, request_id
+from pellucid.serving.admission import Admission
 from pellucid.serving.deadline import CLOCK_SLACK_S
 from pellucid.serving.memory import Trimmer
 from pellucid.status import BUG, CODES, bug_status, to_status
@@ -28,9 +30,10 @@ log = structlog.get_logger(__name__)
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Guards the calls of our own services; health and reflection pass untouched."""
 
-    def __init__(self) -> None:
-        """Serve one event loop."""
+    def __init__(self, max_calls: int) -> None:
+        """Serve one event loop, with at most `max_calls` at once."""
         self._trimmer = Trimmer()
+        self._admission = Admission(max_calls)
 
     async def intercept_service(
         self,
@@ -44,27 +47,29 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         path: str = handler_call_details.method
         if handler is None or path.startswith("/grpc."):
             return handler
-        if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(
-                _unary(handler.unary_unary, path, self._trimmer),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(
-                _stream(handler.unary_stream, path, self._trimmer),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        raise NotImplementedError(f"{path}: calls with a stream of requests are not guarded yet")
+        kind = "server_stream" if handler.response_streaming else "unary"
+        if handler.request_streaming:
+            raise NotImplementedError(f"{path}: calls with a stream of requests are not guarded")
+        if not self._admission.enter():
+            # As if for a stream of requests, whatever the call is: its message is not read.
+            return grpc.stream_stream_rpc_method_handler(_refusal(path, kind, self._admission))
+        # Messages are decoded by the guards, which answer those that cannot be.
+        guard, made = (
+            (_stream, grpc.unary_stream_rpc_method_handler)
+            if handler.response_streaming
+            else (_unary, grpc.unary_unary_rpc_method_handler)
+        )
+        return made(
+            guard(handler, path, self._trimmer), response_serializer=handler.response_serializer
+        )
 
 
-def _unary(behaviour: Any, path: str, trimmer: Trimmer) -> Any:
-    async def guarded(request: Any, context: Context) -> Any:
-        answering, size = behaviour(request, context), request.ByteSize()
-        del request
-        with trimmer.around(size):
+def _unary(handler: Any, path: str, trimmer: Trimmer) -> Any:
+    async def guarded(message: bytes, context: Context) -> Any:
+        with trimmer.around(len(message)):
             async with _call(path, "unary", context) as labels:
+                answering = handler.unary_unary(_decoded(message, handler), context)
+                del message
                 response = await answering
                 metrics.SENT.labels(*labels).inc()
                 return response
@@ -72,21 +77,36 @@ def _unary(behaviour: Any, path: str, trimmer: Trimmer) -> Any:
     return guarded
 
 
-def _stream(behaviour: Any, path: str, trimmer: Trimmer) -> Any:
-    async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
-        answering, size = behaviour(request, context), request.ByteSize()
-        del request
-        with trimmer.around(size):
-            # Closed here, not when it is collected: what it holds is let go with the call.
-            async with (
-                _call(path, "server_stream", context) as labels,
-                aclosing(answering) as responses,
-            ):
-                async for response in responses:
-                    yield response
-                    metrics.SENT.labels(*labels).inc()
+def _stream(handler: Any, path: str, trimmer: Trimmer) -> Any:
+    async def guarded(message: bytes, context: Context) -> AsyncIterator[Any]:
+        with trimmer.around(len(message)):
+            async with _call(path, "server_stream", context) as labels:
+                answering = handler.unary_stream(_decoded(message, handler), context)
+                del message
+                # Closed here, not when it is collected: what it holds is let go with the call.
+                async with aclosing(answering) as responses:
+                    async for response in responses:
+                        yield response
+                        metrics.SENT.labels(*labels).inc()
 
     return guarded
+
+
+def _refusal(path: str, kind: str, admission: Admission) -> Any:
+    async def refuse(_: Any, context: Context) -> None:
+        async with _call(path, kind, context):
+            raise admission.refusal()
+
+    return refuse
+
+
+def _decoded(message: bytes, handler: Any) -> Any:
+    try:
+        return handler.request_deserializer(message)
+    except DecodeError as error:
+        raise InvalidArgument(
+            "the message cannot be read", remedy="send the request that the contract describes"
+        ) from error
 
 
 @asynccontextmanager

@@ -56,8 +56,7 @@ class Server:
         """
         settings = self._settings
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor()],
-            maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+            interceptors=[CallInterceptor(settings.max_concurrent_rpcs)],
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", settings.max_message_bytes),

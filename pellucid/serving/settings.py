@@ -23,7 +23,7 @@ class ServiceSettings(BaseSettings):
     max_message_bytes: int = Field(default=128 << 20, ge=1 << 20)
     """Largest gRPC message, in and out; the services use the same at both ends."""
     max_concurrent_rpcs: int = Field(default=64, ge=1)
-    """Calls at once; one more is answered RESOURCE_EXHAUSTED."""
+    """Calls at once; one more is answered QUEUE_FULL. Health and reflection are not counted."""
     default_deadline_s: float = Field(default=60.0, gt=0)
     """For callers that give none."""
     max_deadline_s: float = Field(default=900.0, gt=0)

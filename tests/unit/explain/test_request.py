@@ -9,6 +9,7 @@ from explain_service.methods import METHODS
 from explain_service.methods.base import Backends
 from explain_service.request import CheckedRequest, check_request, check_tensor
 from pellucid import tensors
+from pellucid.api.common.v1 import tensor_pb2
 from pellucid.api.explain.v1 import methods_pb2 as pb
 from pellucid.cards import Card
 from pellucid.errors import InvalidArgument, MethodUnavailable, UnknownLabel
@@ -141,3 +142,12 @@ def test_the_input_comes_as_it_was_sent() -> None:
     sent = np.random.default_rng(0).random((1, 32, 32), np.float32)
     taken = check_tensor(GREY.preprocess, tensors.encode(sent), "input")
     assert taken.tobytes() == sent.tobytes()
+
+
+@pytest.mark.parametrize("shape", [[1] * 65, [2**32 - 1] * 100_000], ids=["ones", "huge"])
+def test_a_tensor_of_many_axes_is_refused_at_once(shape: list[int]) -> None:
+    float32 = tensor_pb2.DATA_TYPE_FLOAT32
+    sent = tensor_pb2.Tensor(data_type=float32, shape=shape, data=bytes(4))
+    with pytest.raises(InvalidArgument, match=f"has {len(shape)} axes") as caught:
+        check_tensor(GREY.preprocess, sent, "input")
+    assert caught.value.field == "input.shape"

@@ -18,11 +18,12 @@ class Load:
 
 
 class Scripted(gateway_pb2_grpc.GatewayServiceServicer):
-    """Answers `ok`, refuses `bad`, breaks on `bug`, and never ends with `slow`."""
+    """Answers `ok`, refuses `bad`, breaks on `bug`, and ends with `slow` when it is told to."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.started = asyncio.Event()
+        self.finish = asyncio.Event()
         self.released = asyncio.Event()
         self.load: weakref.ref[Load] | None = None
 
@@ -48,4 +49,4 @@ class Scripted(gateway_pb2_grpc.GatewayServiceServicer):
         if what == "bug":
             raise ValueError(SECRET)
         if what == "slow":
-            await asyncio.sleep(60)
+            await self.finish.wait()

@@ -77,6 +77,20 @@ async def test_a_bug_tells_nothing_of_the_inside(stub: Any, call: Any) -> None:
     assert SECRET not in str(caught.value.trailing_metadata())
 
 
+@pytest.mark.parametrize("method", ["Classify", "Explain"])
+async def test_a_message_that_cannot_be_read_is_the_callers_fault(
+    channel: grpc.aio.Channel, server: Server, method: str
+) -> None:
+    name = series("handled_total", method, "InvalidArgument")
+    before = await scrape(server)
+    call = channel.unary_stream(f"/{SERVICE.full_name}/{method}")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(b"\xff" * 50).read()
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert info(caught.value).reason == "INVALID_ARGUMENT"
+    assert (await scrape(server))[name] == before[name] + 1
+
+
 @BOTH
 async def test_the_callers_request_id_is_used_and_given_back(
     stub: Any, scripted: Scripted, call: Any

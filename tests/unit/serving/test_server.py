@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from pellucid.api.gateway.v1 import gateway_pb2_grpc
-from pellucid.api.gateway.v1.gateway_pb2 import ClassifyRequest
+from pellucid.api.gateway.v1.gateway_pb2 import ClassifyRequest, ExplainRequest
+from pellucid.errors import QueueFull
 from pellucid.serving.server import Server
 from pellucid.serving.settings import ServiceSettings
+from pellucid.status import from_rpc_error
 from tests.unit.serving.scripted import SERVICE, Scripted
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -33,6 +36,20 @@ async def health(channel: grpc.aio.Channel, service: str = SERVICE.full_name) ->
     stub: Any = health_pb2_grpc.HealthStub(channel)
     answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
     return int(answer.status)
+
+
+@pytest.fixture
+async def full(scripted: Scripted) -> AsyncIterator[grpc.aio.Channel]:
+    """Channel to a server that takes one call, and has it."""
+    async with (
+        make(ServiceSettings(max_concurrent_rpcs=1, grace_s=0.1), scripted) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        stub: Any = gateway_pb2_grpc.GatewayServiceStub(channel)
+        slow = asyncio.ensure_future(stub.Classify(ClassifyRequest(model="slow")))
+        await scripted.started.wait()
+        yield channel
+        slow.cancel()
 
 
 async def test_it_serves_by_name_only_when_it_is_ready(
@@ -80,19 +97,32 @@ async def test_a_port_that_is_taken_is_an_error() -> None:
         await make(ServiceSettings(port=taken.getsockname()[1])).__aenter__()
 
 
-async def test_one_call_more_than_it_takes_is_refused_at_once() -> None:
-    scripted = Scripted()
-    async with (
-        make(ServiceSettings(max_concurrent_rpcs=1, grace_s=0.1), scripted) as server,
-        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
-    ):
-        stub: Any = gateway_pb2_grpc.GatewayServiceStub(channel)
-        slow = asyncio.ensure_future(stub.Classify(ClassifyRequest(model="slow")))
-        await scripted.started.wait()
+async def test_one_call_more_than_it_takes_is_refused_at_once(
+    full: grpc.aio.Channel, scripted: Scripted
+) -> None:
+    stub: Any = gateway_pb2_grpc.GatewayServiceStub(full)
+    for refused in (stub.Classify(ClassifyRequest()), stub.Explain(ExplainRequest()).read()):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.Classify(ClassifyRequest(model="ok"))
-        slow.cancel()
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            await refused
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        error = from_rpc_error(caught.value, "server")
+        assert isinstance(error, QueueFull) and error.retry_after_s
+    assert len(scripted.seen) == 1
+
+
+async def test_a_full_server_is_healthy(full: grpc.aio.Channel) -> None:
+    for _ in range(2):
+        assert await health(full, "") == SERVING
+
+
+async def test_a_place_is_free_as_soon_as_a_call_has_ended(
+    full: grpc.aio.Channel, scripted: Scripted
+) -> None:
+    scripted.finish.set()
+    await asyncio.sleep(0.1)
+    stub: Any = gateway_pb2_grpc.GatewayServiceStub(full)
+    for _ in range(3):
+        await stub.Classify(ClassifyRequest(model="ok"))
 
 
 async def test_clients_may_ask_for_its_contracts(channel: grpc.aio.Channel) -> None:
