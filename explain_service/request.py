@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from explain_service.baselines import resolve_baseline
 from explain_service.methods import MethodRegistry
-from explain_service.methods.base import Backends, Method, Workload, refused
+from explain_service.methods.base import Backends, Method, Workload
 from explain_service.segmentation import expected_segments, resolve_segmentation
 from pellucid.api.common.v1 import tensor_pb2
 from pellucid.api.explain.v1 import methods_pb2
@@ -130,7 +130,7 @@ def _call(
     model: ServedModel, backends: Backends, method: Method[Any], parameters: Message, field: str
 ) -> MethodCall:
     if reason := method.unavailable(model, backends):
-        raise refused(model, method.name, reason, field)
+        raise method.refusal(model, reason, field)
     return MethodCall(method, method.resolve(parameters, model.card, field), field)
 
 

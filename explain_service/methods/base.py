@@ -17,7 +17,7 @@ from explain_service.run_control import RunControl
 from explain_service.triton_calls import TritonCalls
 from pellucid.api.explain.v1 import explain_pb2
 from pellucid.cards import Card
-from pellucid.errors import MethodUnavailable
+from pellucid.errors import MethodUnavailable, PellucidError
 from pellucid.parameters import resolve
 from pellucid.serving.catalogue import ServedModel
 
@@ -70,6 +70,10 @@ class Method(ABC, Generic[P]):
     @abstractmethod
     def unavailable(self, model: ServedModel, backends: Backends) -> str:
         """Why a model cannot be explained this way; empty where it can. Does not block long."""
+
+    def refusal(self, model: ServedModel, why: str, field: str) -> PellucidError:
+        """What to raise where it is `unavailable`; `field` is the path of the method's message."""
+        return refused(model, self.name, why, field)
 
     def resolve(self, parameters: P, card: Card, field: str) -> P:
         """Fill in what the card decides, and check what depends on the model.

@@ -15,6 +15,7 @@ from explain_service.perturbation.triton_masks import TritonMasks
 from explain_service.run_control import RunControl
 from explain_service.segmentation import SegmentMap, segmentation_libraries
 from pellucid.api.explain.v1 import explain_pb2
+from pellucid.errors import ModelNotReady, PellucidError
 from pellucid.parameters import resolve
 from pellucid.serving.catalogue import ServedModel
 from pellucid.tensors import FloatArray
@@ -66,6 +67,20 @@ class MaskMethod(Method[P]):
     def unavailable(self, model: ServedModel, backends: Backends) -> str:
         """It needs the masked graph."""
         return "" if model.masked else f"{model.card.name} has no masked graph in Triton"
+
+    def refusal(self, model: ServedModel, why: str, field: str) -> PellucidError:
+        """A graph that is loading is worth waiting for: a Triton that starts has it last."""
+        if not model.masked_is_coming:
+            return super().refusal(model, why, field)
+        name = model.card.name
+        return ModelNotReady(
+            f"the masked graph of {name} is not loaded",
+            field=field,
+            remedy="load it, or wait",
+            retry_after_s=1.0,
+            model=name,
+            method=self.name,
+        )
 
     @property
     def speed_key(self) -> str:

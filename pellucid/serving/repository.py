@@ -83,7 +83,11 @@ class TritonRepository:
         for name, found in sorted(versions.items()):
             if name.endswith(MASKED_SUFFIX):
                 continue
-            entry = self._served(name, ready, known) if name in ready else _waiting(name, found)
+            entry = (
+                self._served(name, ready, versions, known)
+                if name in ready
+                else _waiting(name, found)
+            )
             if entry is not None:
                 entries[name] = entry
         return entries
@@ -131,7 +135,11 @@ class TritonRepository:
         )
 
     def _served(
-        self, name: str, ready: Mapping[str, str], known: Mapping[str, Entry]
+        self,
+        name: str,
+        ready: Mapping[str, str],
+        versions: Mapping[str, Sequence[Version]],
+        known: Mapping[str, Entry],
     ) -> Entry | None:
         version = ready[name]
         found = self._configurations.get((name, version))
@@ -150,10 +158,17 @@ class TritonRepository:
             masked=masked is not None
             and ready.get(name + MASKED_SUFFIX) == version
             and masked.weights_digest == found.weights_digest,
+            masked_is_coming=ready.get(name + MASKED_SUFFIX) != version
+            and _may_come(versions.get(name + MASKED_SUFFIX, ())),
             precision=found.precision,
             max_batch=found.max_batch,
         )
         return Entry(name, State.READY, model=model)
+
+
+def _may_come(versions: Sequence[Version]) -> bool:
+    """Whether the version of a graph that is not ready may be so soon."""
+    return bool(versions) and _waiting("", versions).state is not State.FAILED
 
 
 def _waiting(name: str, versions: Sequence[Version]) -> Entry:

@@ -35,6 +35,8 @@ class ServedModel:
     """SHA-256 in hexadecimal; empty where the configuration has none."""
     masked: bool
     """Whether the graph that expands masks is served too, of the same version and weights."""
+    masked_is_coming: bool = False
+    """Whether it is not, but Triton has that graph, not loaded yet or of another version."""
     precision: str = UNKNOWN_PRECISION
     """Arithmetic that the model runs in, as far as its configuration says."""
     max_batch: int = 1

@@ -32,6 +32,8 @@ PRECISION: Final = "precision"
 """Response parameter in which a backend may say which arithmetic it used."""
 WEIGHTS_DIGEST: Final = "weights_digest"
 """Response parameter in which a backend may say which weights it used, as SHA-256."""
+_STUB_DIED: Final = "is not healthy"
+"""Triton of the process of a Python-based backend that died; it starts another one."""
 
 MarkStale: TypeAlias = Callable[[str], None]
 """`ModelCatalogue.mark_stale`."""
@@ -189,7 +191,7 @@ def translate(
             retry_after_s=1.0,
             model=name,
         )
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) or _STUB_DIED in message:
         return unanswered()
     # A model that was loaded again with another input refuses what the old one took.
     mark_stale(name)

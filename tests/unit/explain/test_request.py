@@ -12,7 +12,7 @@ from pellucid import tensors
 from pellucid.api.common.v1 import tensor_pb2
 from pellucid.api.explain.v1 import methods_pb2 as pb
 from pellucid.cards import Card
-from pellucid.errors import InvalidArgument, MethodUnavailable, UnknownLabel
+from pellucid.errors import InvalidArgument, MethodUnavailable, ModelNotReady, UnknownLabel
 from tests.support.cards import GREY, LAYERED, SPEECH, served
 from tests.support.gradient_models import OneCopy
 
@@ -56,6 +56,15 @@ def test_without_methods_every_one_that_is_available_is_meant() -> None:
         "occlusion",
     ]
     assert names(check(masked=False)) == ["grad_cam", "integrated_gradients"]
+
+
+def test_a_masked_graph_that_is_coming_is_worth_waiting_for() -> None:
+    model = served(LAYERED, masked=False, masked_is_coming=True)
+    backends = Backends(None, OneCopy())  # type: ignore[arg-type]
+    with pytest.raises(ModelNotReady) as caught:
+        check_request(model, [LIME], pb.ExplainOptions(), METHODS, backends)
+    assert (caught.value.field, caught.value.metadata["method"]) == ("methods[0].lime", "lime")
+    assert caught.value.retry_after_s
 
 
 def test_a_model_that_nothing_explains_says_why() -> None:

@@ -107,7 +107,36 @@ async def test_masks_need_a_graph_of_the_same_version(triton: ScriptedTriton) ->
     triton.load(card(), "2")
     triton.graphs["shade_masked"] = {"1": triton.graphs["shade_masked"]["2"]}
     async with catalogue_of(triton.url) as catalogue:
-        assert not (await catalogue.get("shade")).masked
+        model = await catalogue.get("shade")
+    assert not model.masked
+    assert model.masked_is_coming
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "coming"),
+    [
+        ("READY", "", False),
+        ("LOADING", "", True),
+        ("UNAVAILABLE", "unloaded", True),
+        ("", "", True),
+        ("UNAVAILABLE", "out of memory", False),
+    ],
+)
+async def test_a_masked_graph_that_is_not_loaded_yet_is_coming(
+    triton: ScriptedTriton, state: str, reason: str, coming: bool
+) -> None:
+    triton.load(card(), "1")
+    parameters = triton.graphs["shade_masked"]["1"].parameters
+    triton.graphs["shade_masked"]["1"] = Graph(parameters, state=state, reason=reason)
+    async with catalogue_of(triton.url) as catalogue:
+        model = await catalogue.get("shade")
+    assert (model.masked, model.masked_is_coming) == (state == "READY", coming)
+
+
+async def test_a_masked_graph_that_there_is_not_is_not_coming(triton: ScriptedTriton) -> None:
+    triton.load(card(), masked_digest=None)
+    async with catalogue_of(triton.url) as catalogue:
+        assert not (await catalogue.get("shade")).masked_is_coming
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,16 @@ async def test_a_request_that_triton_finds_wrong_is_a_bug_of_ours(
         await ask(inference, served())
 
 
+def test_a_backend_process_that_died_is_a_backend_that_comes_back(stale: list[str]) -> None:
+    said = "Stub process 'shade_0_0' is not healthy."
+    error = grpc.aio.AioRpcError(
+        grpc.StatusCode.INTERNAL, grpc.aio.Metadata(), grpc.aio.Metadata(), details=said
+    )
+    meant = translate(error, served(), Deadline.after(5), stale.append)
+    assert type(meant) is BackendUnavailable
+    assert stale == []
+
+
 async def test_calls_that_block_fail_alike(triton: ScriptedTriton, stale: list[str]) -> None:
     def ask() -> Exception:
         with open_blocking_triton_channel(triton.url, SETTINGS) as channel:
