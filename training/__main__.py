@@ -1,41 +1,76 @@
-"""Train a model from its data, measure it, and put it into the repository: `make train`."""
+"""`python -m training RECIPE`: train a model as a recipe says, and measure it on validation.
+
+An interrupted training goes on from its last checkpoint. The test split is never read here.
+"""
 
 import argparse
-from importlib import import_module
+import json
+import logging
 from pathlib import Path
 
-from pellucid.architectures.weights import load_arrays, save_arrays
-from pellucid.cards import Card
-from pellucid.export import export_model
-from training.publish import publish
+import yaml
+
+from training.datasets.pictures import Pictures, check_splits
+from training.recipe import Recipe
+from training.weights import FINISHED, RECIPE, Places
 
 ROOT = Path(__file__).parents[1]
-MODELS = {
-    "pneumonia_densenet121": ("training.pneumonia", "kermany"),
-    "speech_mobilenet_v2": ("training.speech", "speech"),
-}
-"""Module and data set of each model; the module has `train` and `measure`."""
 
 
 def main() -> None:
-    """Train, measure and publish one model; an interrupted training goes on where it was."""
-    parser = argparse.ArgumentParser(prog="python -m training", description=main.__doc__)
-    parser.add_argument("model", choices=sorted(MODELS))
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="checkpoints, curves")
-    parser.add_argument("--repository", type=Path, default=ROOT / "triton_repo")
+    """Train one model, unless its run is finished."""
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
+    add_places(parser)
     options = parser.parse_args()
-    folder = options.repository / options.model
-    card = Card.read(folder / "card.yaml")
-    module, data_set = MODELS[options.model]
-    data, run = options.data / data_set, options.runs / options.model
-    # Only the framework of the model that is trained is loaded.
-    model = import_module(module)
-    shipped = run / "shipped.safetensors"
-    save_arrays(load_arrays(model.train(card, data, run)), shipped)
-    thresholds, quality = model.measure(card, data, shipped)
-    publish(folder, shipped, thresholds, quality)
-    export_model(folder)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    places = Places(options.data, options.runs, options.repository)
+    run(Recipe.read(options.recipe, options.changes), places)
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where trainings read and write."""
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs")
+    parser.add_argument("--repository", type=Path, default=ROOT / "triton_repo")
+
+
+def run(recipe: Recipe, places: Places) -> None:
+    """Train, measure on validation, and write the figures as the run's last file.
+
+    Raises:
+        ValueError: the run's folder has a run of another recipe.
+    """
+    folder = places.run(recipe.card.name)
+    if (folder / FINISHED).exists():
+        logging.info("%s is finished: %s", recipe.card.name, folder)
+        return
+    _claim(folder, recipe)
+    splits = {
+        split: Pictures.joined(
+            [source.load(places.data, split, recipe.card) for source in recipe.data]
+        )
+        for split in ("train", "val")
+    }
+    check_splits(splits)
+    # Frameworks are slow to start, and a recipe or data at fault need none.
+    from training.measuring import measure_torch
+    from training.torch_loop import train
+
+    weights = train(recipe, splits["train"], splits["val"], places)
+    figures = measure_torch(recipe.card, weights, splits["val"])
+    (folder / FINISHED).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    logging.info("%s: %s", recipe.card.name, json.dumps(figures))
+
+
+def _claim(folder: Path, recipe: Recipe) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / RECIPE
+    if kept.exists() and Recipe.read(kept).digest != recipe.digest:
+        raise ValueError(f"{folder} has a run of another recipe: remove it, or choose other --runs")
+    tree = recipe.model_dump(mode="json", exclude_unset=True)
+    kept.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
 
 
 if __name__ == "__main__":

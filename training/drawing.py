@@ -1,0 +1,83 @@
+"""Which examples an epoch sees, and in which order."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from training.datasets.pictures import Pictures
+
+Batch = tuple[Tensor, Tensor]
+"""uint8 `(N, C, H, W)` and targets `(N, K)`."""
+
+
+class PictureBatches(Dataset[Batch]):
+    """Whole batches of pictures, by their rows."""
+
+    def __init__(self, pictures: Pictures) -> None:
+        """Take pictures from here."""
+        self._pictures = pictures
+
+    def __getitem__(self, rows: Any) -> Batch:
+        """The pictures and targets of these rows."""
+        return self._pictures.images[rows], self._pictures.targets[rows]
+
+
+class RandomRows(Sampler[Tensor]):
+    """Rows of random batches; an epoch's are the same whether or not a run was interrupted."""
+
+    def __init__(
+        self, targets: Tensor, count: int, batch: int, *, balanced: bool, seed: int
+    ) -> None:
+        """Draw `count` rows in batches of `batch`.
+
+        Args:
+            targets: of all examples, `(N, K)`.
+            count: rows of an epoch, rounded up to whole batches.
+            batch: rows of a batch.
+            balanced: draw each label equally often; otherwise each row is drawn once before any
+                is drawn again.
+            seed: of the order.
+        """
+        self._steps = -(-count // batch)
+        self._batch, self._seed, self._epoch = batch, seed, 0
+        self._odds = label_odds(targets) if balanced else None
+        self._rows = len(targets)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return self._steps
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """The rows of each batch."""
+        generator = Generator().manual_seed(self._seed * 10_007 + self._epoch)
+        count = self._steps * self._batch
+        if self._odds is not None:
+            rows = torch.multinomial(self._odds, count, replacement=True, generator=generator)
+        else:
+            passes = -(-count // self._rows)
+            orders = [torch.randperm(self._rows, generator=generator) for _ in range(passes)]
+            rows = torch.cat(orders)[:count]
+        yield from rows.split(self._batch)
+
+
+def label_odds(targets: Tensor) -> Tensor:
+    """Chance of each row such that labels that exclude each other are equally frequent.
+
+    Args:
+        targets: `(N, 1)` zeros and ones, or `(N, K)` with a single one in each row.
+    """
+    classes = targets[:, 0].long() if targets.shape[1] == 1 else targets.argmax(1)
+    return 1 / classes.bincount().clamp_min(1)[classes].float()
+
+
+def in_order(pictures: Pictures, batch: int = 64) -> DataLoader[Batch]:
+    """All pictures, batch by batch."""
+    rows = torch.arange(len(pictures)).split(batch)
+    return DataLoader(PictureBatches(pictures), sampler=rows, batch_size=None)  # type: ignore[arg-type]

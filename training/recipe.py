@@ -1,0 +1,167 @@
+"""Recipes: small YAML files that say all about a training, checked before anything is read."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pellucid.cards import Card
+from training.datasets.kermany import Kermany
+from training.datasets.medmnist import MedMnist
+
+PictureSource = Annotated[Kermany | MedMnist, Field(discriminator="kind")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Stage(_Part):
+    """A run of epochs of one kind."""
+
+    epochs: int = Field(gt=0)
+    size: int | None = Field(default=None, gt=0)
+    """Side of the pictures in pixels; absent: as the card says."""
+    trained: Literal["all", "head"] = "all"
+    """`head` leaves all but the last layer as it is: for weights that come from elsewhere."""
+    hidden: float = Field(default=0, ge=0, le=1)
+    """Share of the inputs of which random segments are replaced by a baseline."""
+
+
+class Package(_Part):
+    """Weights from an installed Python package: a torch `state_dict` in the order of the layers."""
+
+    kind: Literal["package"]
+    package: str
+    file: Path
+    """Inside the package."""
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Model(_Part):
+    """Weights of another recipe, from its run or from the repository."""
+
+    kind: Literal["model"]
+    model: str
+
+
+Start = Annotated[Package | Model, Field(discriminator="kind")]
+
+
+class Teacher(_Part):
+    """A trained model of the same labels whose scores are imitated (arXiv:2106.05237)."""
+
+    model: str
+    """Another recipe's."""
+    weight: float = Field(default=0.7, ge=0, le=1)
+    """Of its scores in the loss; the labels have the rest."""
+
+
+class PictureChanges(_Part):
+    """How strongly training varies pictures; 0 leaves a property alone."""
+
+    pose: float = Field(default=1, ge=0, le=2)
+    """1: up to 11 degrees, 15 % zoom, 10 % shift."""
+    mirror: bool = True
+    sharpness: float = Field(default=1, ge=0, le=2)
+    exposure: float = Field(default=1, ge=0, le=2)
+    noise: float = Field(default=1, ge=0, le=2)
+    spectrum: float = Field(default=0, ge=0, le=1)
+    """Share of the pictures whose Fourier amplitudes are mixed with another's
+    (arXiv:2105.11120): what remains of both is the phase, the shape."""
+
+
+class Optimiser(_Part):
+    """AdamW on one cosine over all stages, after a linear warm-up."""
+
+    learning_rate: float = Field(gt=0)
+    body_share: float = Field(default=1, gt=0, le=1)
+    """Learning rate of all but the last layer, as a share of the learning rate."""
+    weight_decay: float = Field(default=0.02, ge=0)
+    warm_up: float = Field(default=0.1, ge=0, lt=1)
+    """Share of all steps."""
+    clip_norm: float = Field(default=1, gt=0)
+    smoothing: float = Field(default=0.05, ge=0, lt=1)
+    """Labels become `smoothing / 2` and `1 - smoothing / 2`."""
+    average: float = Field(default=0.99, gt=0, lt=1)
+    """Decay of the moving average of the weights, which is what is kept."""
+
+
+class Recipe(_Part):
+    """One model: its card, its data and how it is trained."""
+
+    card: Card
+    """The part of the card that people write; the training adds thresholds and quality."""
+    data: tuple[PictureSource, ...] = Field(min_length=1)
+    start: Start | None = None
+    """Absent: random weights."""
+    teacher: Teacher | None = None
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    """Only epochs of the last one can be kept."""
+    examples_per_epoch: int | None = Field(default=None, gt=0)
+    """Absent: as many as there are."""
+    balanced: bool = True
+    """Draw each label as often as the others; for labels that exclude each other."""
+    batch: int = Field(default=32, gt=1)
+    optimiser: Optimiser
+    changes: PictureChanges = PictureChanges()
+    choose: Literal["auc", "loss", "changed_auc", "changed_loss"] = "changed_loss"
+    """What the kept epoch is best at, on the validation split; `changed` as training changes it."""
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    threads: int = Field(default=2, gt=0)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> Self:
+        if self.card.architecture is None:
+            raise ValueError("the card needs an architecture")
+        return self
+
+    @property
+    def epochs(self) -> int:
+        """Of all stages together."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def stage(self, epoch: int) -> Stage:
+        """The stage of an epoch, counted from 0."""
+        return [stage for stage in self.stages for _ in range(stage.epochs)][epoch]
+
+    @property
+    def digest(self) -> str:
+        """Of everything that decides the weights; a run goes on only with the same."""
+        card = self.card.model_dump_json(include={"labels", "output", "preprocess", "architecture"})
+        text = card + self.model_dump_json(exclude={"card", "threads"}, exclude_defaults=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def read(cls, path: Path, changes: Sequence[str] = ()) -> Self:
+        """Read a recipe and change some of its values.
+
+        Args:
+            path: of the YAML file.
+            changes: `key=value`, the key dotted (`stages.0.epochs=3`), the value YAML.
+
+        Raises:
+            ValueError: a change names no place in the recipe.
+            pydantic.ValidationError: it names the field that is wrong.
+        """
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for change in changes:
+            _change(tree, change)
+        return cls.model_validate(tree)
+
+
+def _change(tree: Any, change: str) -> None:
+    key, equals, value = change.partition("=")
+    if not equals:
+        raise ValueError(f"{change!r} is not key=value")
+    *way, last = (int(part) if part.isdigit() else part for part in key.split("."))
+    try:
+        for part in way:
+            tree = tree.setdefault(part, {}) if isinstance(tree, dict) else tree[part]
+        tree[last] = yaml.safe_load(value)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"there is no {key} in the recipe") from error

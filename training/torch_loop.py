@@ -1,0 +1,262 @@
+"""Trainings of torch networks: Lightning has the loop, this module what a step is."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import (
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from torch import Generator, Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate
+from torch.utils.data import DataLoader
+
+from pellucid.architectures.weights import save_torch
+from pellucid.cards import Activation
+from pellucid.contracts import ImageContract
+from training.datasets.pictures import Pictures
+from training.drawing import Batch, PictureBatches, RandomRows, in_order
+from training.pictures import hide, normalise, vary
+from training.recipe import Recipe
+from training.weights import WEIGHTS, Places, build_torch, start_torch, trained_torch
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+_PLAIN, _CHANGED = 0, 1
+"""The two validation loaders: pictures as they are, and as training changes them."""
+
+
+class Classifier(L.LightningModule):
+    """A network, what it learns from and how it is judged."""
+
+    def __init__(self, recipe: Recipe, network: nn.Module, teacher: nn.Module | None) -> None:
+        """Train `network` as `recipe` says.
+
+        Args:
+            recipe: of the training.
+            network: from inputs `(N, C, H, W)` to logits `(N, K)`.
+            teacher: another one of the same logits, or None.
+        """
+        super().__init__()
+        assert isinstance(recipe.card.preprocess, ImageContract)
+        self.recipe, self.contract = recipe, recipe.card.preprocess
+        self.network = network
+        # In a list it is no part of the checkpoint, nor of the average.
+        self._teacher = [teacher] if teacher is not None else []
+        self._generator = Generator()
+        self._answers: dict[int, list[tuple[Tensor, Tensor]]] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `(N, K)`."""
+        logits: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
+        return logits.float()
+
+    def on_train_epoch_start(self) -> None:
+        """Make an epoch the same whether or not the run was interrupted before it."""
+        seed = self.recipe.seed * 10_007 + self.current_epoch
+        torch.manual_seed(seed)
+        self._generator = Generator(self.device).manual_seed(seed)
+        head = self._head()
+        trained = self.recipe.stage(self.current_epoch).trained
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(trained == "all" or any(parameter is each for each in head))
+
+    def training_step(self, batch: Batch, number: int) -> Tensor:
+        """Loss of one batch."""
+        images, targets = batch
+        stage = self.recipe.stage(self.current_epoch)
+        x = normalise(images, stage.size or self.contract.height, self.contract)
+        x = vary(x, self.contract, self.recipe.changes, self._generator)
+        if stage.hidden:
+            x = hide(x, stage.hidden, self.contract, self._generator)
+        logits = self(x)
+        smoothing = self.recipe.optimiser.smoothing
+        loss = self.loss(logits, _smooth(targets, smoothing))
+        if self.recipe.teacher is not None:
+            weight = self.recipe.teacher.weight
+            loss = (1 - weight) * loss + weight * self.loss(logits, self._taught(x))
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(images), prog_bar=True)
+        return loss
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy over what is known."""
+        if self.recipe.card.output.activation is Activation.SOFTMAX:
+            return cross_entropy(logits, targets)
+        known = ~targets.isnan()
+        return binary_cross_entropy_with_logits(logits[known], targets[known])
+
+    @torch.no_grad()
+    def _taught(self, x: Tensor) -> Tensor:
+        side = self.contract.height
+        if x.shape[-1] != side:
+            x = interpolate(x, size=side, mode="bilinear")
+        logits = self._teacher[0](x.contiguous(memory_format=torch.channels_last)).float()
+        return self.scores(logits)
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Scores `(N, K)`, from 0 to 1."""
+        softmax = self.recipe.card.output.activation is Activation.SOFTMAX
+        return logits.softmax(1) if softmax else logits.sigmoid()
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last answers; the changes are the same in each epoch."""
+        self._answers = {_PLAIN: [], _CHANGED: []}
+        self._validation_generator = Generator(self.device).manual_seed(1)
+
+    def validation_step(self, batch: Batch, number: int, dataloader_idx: int = 0) -> None:
+        """Keep the logits of one batch."""
+        images, targets = batch
+        size = self.recipe.stage(self.current_epoch).size or self.contract.height
+        x = normalise(images, size, self.contract)
+        if dataloader_idx == _CHANGED:
+            x = vary(x, self.contract, self.recipe.changes, self._validation_generator)
+        self._answers[dataloader_idx].append((self(x), targets))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log how well the averaged weights do, and what the best epoch is chosen by."""
+        figures: dict[str, float] = {}
+        for which, prefix in ((_PLAIN, ""), (_CHANGED, "changed_")):
+            logits, targets = (torch.cat(each) for each in zip(*self._answers[which], strict=True))
+            figures[f"{prefix}auc"] = mean_auc(targets.cpu().numpy(), logits.cpu().numpy())
+            figures[f"{prefix}loss"] = float(balanced_loss(self.loss, logits, targets))
+        chosen = figures[self.recipe.choose]
+        worst = -math.inf if self.recipe.choose.endswith("auc") else math.inf
+        last = self.recipe.stage(self.current_epoch) == self.recipe.stages[-1]
+        self.log("chosen", chosen if last else worst)
+        self.log_dict({f"val_{key}": value for key, value in figures.items()}, prog_bar=True)
+
+    def _head(self) -> list[nn.Parameter]:
+        layers = [each for each in self.network.modules() if isinstance(each, nn.Linear)]
+        return list(layers[-1].parameters())
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with its cosine; no decay where there is nothing to decay."""
+        settings, head = self.recipe.optimiser, self._head()
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for parameter in self.network.parameters():
+            key = (any(parameter is each for each in head), parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
+        optimiser = torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "lr": settings.learning_rate * (1 if is_head else settings.body_share),
+                    "weight_decay": settings.weight_decay if decays else 0,
+                }
+                for (is_head, decays), parameters in groups.items()
+            ]
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        cosine = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: rate(step, steps, settings.warm_up)
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": cosine, "interval": "step"},
+        }
+
+
+def rate(step: int, steps: int, warm_up: float) -> float:
+    """Share of the learning rate at a step: up in a line, down in half a cosine."""
+    rising = max(1, round(steps * warm_up))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 + 0.5 * math.cos(math.pi * min(1, (step - rising) / max(1, steps - rising)))
+
+
+def _smooth(targets: Tensor, smoothing: float) -> Tensor:
+    return targets * (1 - smoothing) + smoothing / max(2, targets.shape[1])
+
+
+def mean_auc(targets: NDArray[Any], scores: NDArray[Any]) -> float:
+    """Mean area under the ROC curve over the labels that have positives and negatives."""
+    areas = []
+    for truth, score in zip(targets.T, scores.T, strict=True):
+        known = ~np.isnan(truth)
+        if len(set(truth[known])) == 2:
+            areas.append(float(roc_auc_score(truth[known], score[known])))
+    return float(np.mean(areas)) if areas else math.nan
+
+
+def balanced_loss(loss: Any, logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean of the losses of the classes where they exclude each other, else the loss."""
+    if targets.shape[1] > 1:
+        return torch.as_tensor(loss(logits, targets))
+    parts = [loss(logits[rows], targets[rows]) for rows in (targets[:, 0] == 0, targets[:, 0] == 1)]
+    return torch.stack(parts).mean()
+
+
+def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Places) -> Path:
+    """Train a torch network, or go on from the last checkpoint of its run.
+
+    Args:
+        recipe: of the training.
+        training: what it learns from.
+        validation: what the kept epoch is chosen on.
+        places: where to read and write.
+
+    Returns:
+        `weights.safetensors` of the run: the averaged weights of the best epoch, float16.
+    """
+    torch.set_num_threads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    folder = places.run(recipe.card.name)
+    network = build_torch(recipe.card)
+    if recipe.start is not None:
+        start_torch(network, recipe.start, places)
+    teacher = trained_torch(recipe.teacher.model, places) if recipe.teacher else None
+    module = Classifier(recipe, network.to(memory_format=torch.channels_last), teacher)
+    best = ModelCheckpoint(
+        folder,
+        filename=BEST.removesuffix(".ckpt"),
+        monitor="chosen",
+        mode="max" if recipe.choose.endswith("auc") else "min",
+        save_last=True,
+        enable_version_counter=False,
+    )
+    trainer = L.Trainer(
+        max_epochs=recipe.epochs,
+        accelerator="auto",
+        devices=1,
+        precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
+        gradient_clip_val=recipe.optimiser.clip_norm,
+        logger=CSVLogger(folder, name="curves"),
+        callbacks=[
+            EMAWeightAveraging(decay=recipe.optimiser.average),
+            LearningRateMonitor("epoch"),
+            TQDMProgressBar(refresh_rate=20),
+            best,
+        ],
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        log_every_n_steps=20,
+    )
+    rows = RandomRows(
+        training.targets,
+        recipe.examples_per_epoch or len(training),
+        recipe.batch,
+        balanced=recipe.balanced,
+        seed=recipe.seed,
+    )
+    loader = DataLoader(PictureBatches(training), sampler=rows, batch_size=None)
+    last = folder / LAST
+    trainer.fit(
+        module,
+        loader,
+        [in_order(validation), in_order(validation)],
+        ckpt_path=str(last) if last.exists() else None,
+        weights_only=True,
+    )
+    state = torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"]
+    network.load_state_dict({k.removeprefix("network."): v for k, v in state.items()})
+    weights = folder / WEIGHTS
+    save_torch(network, weights)
+    return weights

@@ -1,0 +1,116 @@
+"""Where a training's first weights, and its teacher's, come from."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.architectures import build
+from pellucid.architectures.weights import load_torch
+from pellucid.cards import Card
+from training.recipe import Model, Package, Recipe, Start
+
+WEIGHTS, RECIPE, FINISHED = "weights.safetensors", "recipe.yaml", "finished.json"
+"""Files of a run: what it ends with, what it was started with, and its figures, written last."""
+
+
+class NoWeights(Exception):
+    """Weights that a recipe names are not there, or are not what it says."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where trainings read and write."""
+
+    data: Path
+    """Folder of the data sets."""
+    runs: Path
+    """A folder for each run: checkpoints, curves, weights."""
+    repository: Path
+    """Of the served models."""
+
+    def run(self, model: str) -> Path:
+        """The run of a recipe."""
+        return self.runs / model
+
+    def trained(self, model: str) -> tuple[Card, Path]:
+        """Card and weights of a finished run, or else of the repository.
+
+        Raises:
+            NoWeights: neither has them.
+        """
+        run, served = self.run(model), self.repository / model
+        if (run / FINISHED).exists():
+            return Recipe.read(run / RECIPE).card, run / WEIGHTS
+        if (served / "1" / WEIGHTS).exists():
+            return Card.read(served / "card.yaml"), served / "1" / WEIGHTS
+        raise NoWeights(f"{model} is neither in {run} nor in {served}: train it first")
+
+
+def start_torch(module: nn.Module, start: Start, places: Places) -> None:
+    """Fill a network with weights that were trained for something else.
+
+    A first convolution over colours takes grey by adding its planes; a last layer of another width
+    stays random.
+
+    Raises:
+        NoWeights: they are not there, not what the recipe says, or of another network.
+    """
+    found = _read(start, places)
+    ours = module.state_dict()
+    if set(found) != set(ours):
+        # Other names: the order of the layers decides.
+        if len(found) != len(ours):
+            raise NoWeights(f"{start} has {len(found)} arrays, the network {len(ours)}")
+        found = dict(zip(ours, found.values(), strict=True))
+    fitting = {key: _fit(key, found[key], ours[key], list(ours)[-2:]) for key in ours}
+    module.load_state_dict(fitting)
+
+
+def _fit(key: str, theirs: Tensor, ours: Tensor, head: list[str]) -> Tensor:
+    if theirs.shape == ours.shape:
+        return theirs
+    if key in head:
+        return ours
+    if ours.ndim == 4 and ours.shape[1] == 1 and theirs.shape[0] == ours.shape[0]:
+        return theirs.sum(1, keepdim=True)
+    raise NoWeights(f"{key} has the shape {tuple(theirs.shape)}, not {tuple(ours.shape)}")
+
+
+def _read(start: Start, places: Places) -> dict[str, Tensor]:
+    if isinstance(start, Model):
+        return trained_torch(start.model, places).state_dict()
+    return _read_package(start)
+
+
+def _read_package(start: Package) -> dict[str, Tensor]:
+    try:
+        path = Path(str(files(start.package) / str(start.file)))
+        content = path.read_bytes()
+    except (ModuleNotFoundError, OSError) as error:
+        raise NoWeights(f"install the package {start.package}: {error}") from error
+    if (digest := hashlib.sha256(content).hexdigest()) != start.sha256:
+        raise NoWeights(f"{path} has the SHA-256 {digest}, the recipe says {start.sha256}")
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def build_torch(card: Card) -> nn.Module:
+    """The card's network, untrained."""
+    assert card.architecture is not None  # the recipe has checked it
+    module: Any = build(card.architecture)
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"{card.name} is no torch network")
+    return module
+
+
+def trained_torch(model: str, places: Places) -> nn.Module:
+    """A finished model, to be imitated: in evaluation mode and without gradients."""
+    card, weights = places.trained(model)
+    module = build_torch(card)
+    load_torch(module, weights)
+    return module.eval().requires_grad_(False)
