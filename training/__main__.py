@@ -7,9 +7,12 @@ import argparse
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from training.copies import with_copies
+from training.datasets.clips import Clips, check_clips
 from training.datasets.pictures import Pictures, check_splits
 from training.recipe import Recipe
 from training.weights import FINISHED, RECIPE, Places
@@ -47,6 +50,17 @@ def run(recipe: Recipe, places: Places) -> None:
         logging.info("%s is finished: %s", recipe.card.name, folder)
         return
     _claim(folder, recipe)
+    figures = (
+        _train_on_clips(recipe, places) if recipe.hears else _train_on_pictures(recipe, places)
+    )
+    (folder / FINISHED).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    logging.info("%s: %s", recipe.card.name, json.dumps(figures))
+
+
+# Frameworks are slow to start, and a recipe or data at fault need none.
+
+
+def _train_on_pictures(recipe: Recipe, places: Places) -> dict[str, Any]:
     splits = {
         split: Pictures.joined(
             [source.load(places.data, split, recipe.card) for source in recipe.data]
@@ -54,14 +68,27 @@ def run(recipe: Recipe, places: Places) -> None:
         for split in ("train", "val")
     }
     check_splits(splits)
-    # Frameworks are slow to start, and a recipe or data at fault need none.
-    from training.measuring import measure_torch
+    from training.measuring import measure_pictures
     from training.torch_loop import train
 
     weights = train(recipe, splits["train"], splits["val"], places)
-    figures = measure_torch(recipe.card, weights, splits["val"])
-    (folder / FINISHED).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    logging.info("%s: %s", recipe.card.name, json.dumps(figures))
+    return measure_pictures(recipe.card, weights, splits["val"])
+
+
+def _train_on_clips(recipe: Recipe, places: Places) -> dict[str, Any]:
+    contract = recipe.card.preprocess
+    splits = {
+        split: Clips.joined([source.load(places.data, split, contract) for source in recipe.data])
+        for split in ("train", "val")
+    }
+    check_clips(splits)
+    if copies := recipe.sound_changes.copies:
+        splits["train"] = with_copies(splits["train"], places.runs / "cache", copies, recipe.seed)
+    from training.keras_loop import train
+    from training.measuring_clips import measure_clips
+
+    weights = train(recipe, splits["train"], splits["val"], places)
+    return measure_clips(recipe.card, weights, splits["val"])
 
 
 def _claim(folder: Path, recipe: Recipe) -> None:

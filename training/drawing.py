@@ -1,12 +1,16 @@
 """Which examples an epoch sees, and in which order."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from training.datasets.clips import ALONE, Clips
 from training.datasets.pictures import Pictures
 
 Batch = tuple[Tensor, Tensor]
@@ -81,3 +85,43 @@ def in_order(pictures: Pictures, batch: int = 64) -> DataLoader[Batch]:
     """All pictures, batch by batch."""
     rows = torch.arange(len(pictures)).split(batch)
     return DataLoader(PictureBatches(pictures), sampler=rows, batch_size=None)  # type: ignore[arg-type]
+
+
+class PairDraw:
+    """Draws clips: half of them fake and, for each, a real one that differs in little else.
+
+    A fake's partner is the clip it was resynthesised from, or another of the same data set, so that
+    no data set, room or channel says anything about the class. Engines are drawn by the square root
+    of their size: neural ones are rare in the data and common in the world. What was resynthesised
+    is by far the hardest to hear and is drawn twice as often.
+    """
+
+    def __init__(self, clips: Clips) -> None:
+        """Draw from these, all data sets equally often."""
+        self._twins = clips.twins
+        sizes = Counter(zip(clips.sets, clips.labels.tolist(), clips.groups, strict=True))
+        keys = zip(clips.sets, clips.labels.tolist(), clips.groups, strict=True)
+        weights = np.array([sizes[key] ** -0.5 for key in keys])
+        weights *= np.where(clips.twins != ALONE, 2, 1)
+        sets = np.array(clips.sets)
+        self._fake = np.zeros(len(clips))
+        self._real: dict[str, NDArray[np.float64]] = {}
+        self._sets = sets
+        for name in sorted(set(clips.sets)):
+            fake, real = (
+                np.where((sets == name) & (clips.labels == label), weights, 0) for label in (1, 0)
+            )
+            self._fake += fake / fake.sum()
+            self._real[name] = real / real.sum()
+        self._fake /= self._fake.sum()
+
+    def rows(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Rows of a batch: fakes, then their partners in the same order."""
+        fake = rng.choice(len(self._fake), size // 2, p=self._fake)
+        partners = [
+            self._twins[row]
+            if self._twins[row] != ALONE
+            else rng.choice(len(self._fake), p=self._real[self._sets[row]])
+            for row in fake
+        ]
+        return np.concatenate([fake, np.array(partners, np.int64)])

@@ -21,7 +21,7 @@ HIDDEN = (0.0, 0.25, 0.5, 0.75, 1.0)
 DIGITS = 4
 
 
-def measure_torch(card: Card, weights: Path, pictures: Pictures) -> dict[str, Any]:
+def measure_pictures(card: Card, weights: Path, pictures: Pictures) -> dict[str, Any]:
     """Measure a network of one logit on the split that thresholds are chosen on.
 
     Args:

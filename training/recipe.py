@@ -9,10 +9,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pellucid.cards import Card
+from pellucid.contracts import LogMelContract
 from training.datasets.kermany import Kermany
 from training.datasets.medmnist import MedMnist
+from training.datasets.speech import Speech
+from training.datasets.speech_neural import SpeechNeural
 
-PictureSource = Annotated[Kermany | MedMnist, Field(discriminator="kind")]
+PictureSource = Kermany | MedMnist
+ClipSource = Speech | SpeechNeural
+Source = Annotated[PictureSource | ClipSource, Field(discriminator="kind")]
 
 
 class _Part(BaseModel):
@@ -74,6 +79,17 @@ class PictureChanges(_Part):
     (arXiv:2105.11120): what remains of both is the phase, the shape."""
 
 
+class SoundChanges(_Part):
+    """How training varies sounds."""
+
+    devices: float = Field(default=1, ge=0, le=1.5)
+    """Scales the odds of rooms, microphones, saturation, noise, band limits and codecs."""
+    bars: bool = True
+    """SpecAugment (arXiv:1904.08779)."""
+    copies: int = Field(default=2, ge=0, le=4)
+    """Copies of each real clip that are made by vocoders and learned as fake."""
+
+
 class Optimiser(_Part):
     """AdamW on one cosine over all stages, after a linear warm-up."""
 
@@ -95,7 +111,7 @@ class Recipe(_Part):
 
     card: Card
     """The part of the card that people write; the training adds thresholds and quality."""
-    data: tuple[PictureSource, ...] = Field(min_length=1)
+    data: tuple[Source, ...] = Field(min_length=1)
     start: Start | None = None
     """Absent: random weights."""
     teacher: Teacher | None = None
@@ -107,9 +123,11 @@ class Recipe(_Part):
     """Draw each label as often as the others; for labels that exclude each other."""
     batch: int = Field(default=32, gt=1)
     optimiser: Optimiser
-    changes: PictureChanges = PictureChanges()
+    changes: PictureChanges | SoundChanges | None = None
+    """Absent: as a rule for the kind of data."""
     choose: Literal["auc", "loss", "changed_auc", "changed_loss"] = "changed_loss"
-    """What the kept epoch is best at, on the validation split; `changed` as training changes it."""
+    """What the kept epoch is best at, on the validation split; `changed` as training changes it.
+    Of several sets of clips the worst counts."""
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     threads: int = Field(default=2, gt=0)
     seed: int = 0
@@ -118,7 +136,28 @@ class Recipe(_Part):
     def _can_be_trained(self) -> Self:
         if self.card.architecture is None:
             raise ValueError("the card needs an architecture")
+        if self.hears != isinstance(self.card.preprocess, LogMelContract) or any(
+            isinstance(source, ClipSource) != self.hears for source in self.data
+        ):
+            raise ValueError("the data are not of the kind that the card's preprocess describes")
+        if self.changes and isinstance(self.changes, SoundChanges) != self.hears:
+            raise ValueError("the changes are not of the kind that the data are")
         return self
+
+    @property
+    def hears(self) -> bool:
+        """Whether it learns from clips; otherwise from pictures."""
+        return isinstance(self.data[0], ClipSource)
+
+    @property
+    def picture_changes(self) -> PictureChanges:
+        """How pictures are varied."""
+        return self.changes if isinstance(self.changes, PictureChanges) else PictureChanges()
+
+    @property
+    def sound_changes(self) -> SoundChanges:
+        """How clips are varied."""
+        return self.changes if isinstance(self.changes, SoundChanges) else SoundChanges()
 
     @property
     def epochs(self) -> int:

@@ -74,7 +74,7 @@ class Classifier(L.LightningModule):
         images, targets = batch
         stage = self.recipe.stage(self.current_epoch)
         x = normalise(images, stage.size or self.contract.height, self.contract)
-        x = vary(x, self.contract, self.recipe.changes, self._generator)
+        x = vary(x, self.contract, self.recipe.picture_changes, self._generator)
         if stage.hidden:
             x = hide(x, stage.hidden, self.contract, self._generator)
         logits = self(x)
@@ -117,7 +117,7 @@ class Classifier(L.LightningModule):
         size = self.recipe.stage(self.current_epoch).size or self.contract.height
         x = normalise(images, size, self.contract)
         if dataloader_idx == _CHANGED:
-            x = vary(x, self.contract, self.recipe.changes, self._validation_generator)
+            x = vary(x, self.contract, self.recipe.picture_changes, self._validation_generator)
         self._answers[dataloader_idx].append((self(x), targets))
 
     def on_validation_epoch_end(self) -> None:
