@@ -12,12 +12,10 @@ from typing import Any
 import yaml
 
 from training.copies import with_copies
-from training.datasets.clips import Clips, check_clips
-from training.datasets.pictures import Pictures, check_splits
+from training.datasets.clips import check_clips
+from training.datasets.pictures import check_splits
+from training.places import FINISHED, RECIPE, Places
 from training.recipe import Recipe
-from training.weights import FINISHED, RECIPE, Places
-
-ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
@@ -25,18 +23,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
-    add_places(parser)
+    Places.add_options(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    places = Places(options.data, options.runs, options.repository)
-    run(Recipe.read(options.recipe, options.changes), places)
-
-
-def add_places(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where trainings read and write."""
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data")
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs")
-    parser.add_argument("--repository", type=Path, default=ROOT / "triton_repo")
+    run(Recipe.read(options.recipe, options.changes), Places.of(options))
 
 
 def run(recipe: Recipe, places: Places) -> None:
@@ -61,34 +51,27 @@ def run(recipe: Recipe, places: Places) -> None:
 
 
 def _train_on_pictures(recipe: Recipe, places: Places) -> dict[str, Any]:
-    splits = {
-        split: Pictures.joined(
-            [source.load(places.data, split, recipe.card) for source in recipe.data]
-        )
-        for split in ("train", "val")
-    }
-    check_splits(splits)
+    training, validation = (recipe.load_pictures(places.data, split) for split in ("train", "val"))
+    check_splits({"train": training, "val": validation})
+    if recipe.framework == "torch":
+        from training.torch_loop import train
+    else:
+        from training.keras_data import train_on_pictures as train
     from training.measuring import measure_pictures
-    from training.torch_loop import train
 
-    weights = train(recipe, splits["train"], splits["val"], places)
-    return measure_pictures(recipe.card, weights, splits["val"])
+    return measure_pictures(recipe.card, train(recipe, training, validation, places), validation)
 
 
 def _train_on_clips(recipe: Recipe, places: Places) -> dict[str, Any]:
-    contract = recipe.card.preprocess
-    splits = {
-        split: Clips.joined([source.load(places.data, split, contract) for source in recipe.data])
-        for split in ("train", "val")
-    }
-    check_clips(splits)
+    training, validation = (recipe.load_clips(places.data, split) for split in ("train", "val"))
+    check_clips({"train": training, "val": validation})
     if copies := recipe.sound_changes.copies:
-        splits["train"] = with_copies(splits["train"], places.runs / "cache", copies, recipe.seed)
-    from training.keras_loop import train
+        training = with_copies(training, places.runs / "cache", copies, recipe.seed)
+    from training.keras_data import train_on_clips
     from training.measuring_clips import measure_clips
 
-    weights = train(recipe, splits["train"], splits["val"], places)
-    return measure_clips(recipe.card, weights, splits["val"])
+    weights = train_on_clips(recipe, training, validation, places)
+    return measure_clips(recipe.card, weights, validation)
 
 
 def _claim(folder: Path, recipe: Recipe) -> None:

@@ -47,8 +47,7 @@ class RandomRows(Sampler[Tensor]):
         """
         self._steps = -(-count // batch)
         self._batch, self._seed, self._epoch = batch, seed, 0
-        self._odds = label_odds(targets) if balanced else None
-        self._rows = len(targets)
+        self._targets, self._balanced = targets, balanced
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch."""
@@ -62,13 +61,26 @@ class RandomRows(Sampler[Tensor]):
         """The rows of each batch."""
         generator = Generator().manual_seed(self._seed * 10_007 + self._epoch)
         count = self._steps * self._batch
-        if self._odds is not None:
-            rows = torch.multinomial(self._odds, count, replacement=True, generator=generator)
-        else:
-            passes = -(-count // self._rows)
-            orders = [torch.randperm(self._rows, generator=generator) for _ in range(passes)]
-            rows = torch.cat(orders)[:count]
-        yield from rows.split(self._batch)
+        rows = draw_rows(self._targets, count, generator, balanced=self._balanced)
+        yield from torch.split(rows, self._batch)
+
+
+def draw_rows(targets: Tensor, count: int, generator: Generator, *, balanced: bool) -> Tensor:
+    """Draw rows at random.
+
+    Args:
+        targets: of all examples, `(N, K)`.
+        count: of the rows.
+        generator: the only source of chance.
+        balanced: draw each label equally often; otherwise each row is drawn once before any is
+            drawn again.
+    """
+    if balanced:
+        odds = label_odds(targets)
+        return torch.multinomial(odds, count, replacement=True, generator=generator)
+    passes = -(-count // len(targets))
+    orders = [torch.randperm(len(targets), generator=generator) for _ in range(passes)]
+    return torch.cat(orders)[:count]
 
 
 def label_odds(targets: Tensor) -> Tensor:
@@ -83,8 +95,8 @@ def label_odds(targets: Tensor) -> Tensor:
 
 def in_order(pictures: Pictures, batch: int = 64) -> DataLoader[Batch]:
     """All pictures, batch by batch."""
-    rows = torch.arange(len(pictures)).split(batch)
-    return DataLoader(PictureBatches(pictures), sampler=rows, batch_size=None)  # type: ignore[arg-type]
+    rows = torch.split(torch.arange(len(pictures)), batch)
+    return DataLoader(PictureBatches(pictures), sampler=rows, batch_size=None)
 
 
 class PairDraw:

@@ -3,6 +3,9 @@
 import csv
 import json
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,78 +19,71 @@ from threadpoolctl import threadpool_limits
 
 from pellucid.architectures import build
 from pellucid.architectures.weights import save_keras
-from pellucid.cards import Card
-from pellucid.contracts import LogMelContract
-from training import sounds
-from training.datasets.clips import Clips
-from training.drawing import PairDraw
-from training.recipe import Recipe
-from training.weights import WEIGHTS, Places
+from pellucid.cards import Activation, Card
+from training.places import WEIGHTS, Places
+from training.recipe import Recipe, Stage
 
 Floats = NDArray[np.float32]
-BEST, CURVES, CHOSEN = "best.weights.h5", "curves.csv", "chosen"
+BEST, CURVES, BACKUP, CHOSEN = "best.weights.h5", "curves.csv", "backup", "chosen"
 
 
-class VariedClips(keras.utils.PyDataset):  # type: ignore[misc]
+class EpochBatches(keras.utils.PyDataset, ABC):  # type: ignore[misc]
     """Batches of an epoch, the same whether or not the run was interrupted before it."""
 
-    def __init__(self, recipe: Recipe, clips: Clips, epoch: int) -> None:
-        """Draw from `clips`, beginning with `epoch`."""
+    def __init__(self, recipe: Recipe, examples: int) -> None:
+        """Draw from so many examples."""
         super().__init__()
-        contract = recipe.card.preprocess
-        assert isinstance(contract, LogMelContract)
-        self._recipe, self._clips, self._contract = recipe, clips, contract
-        self._draw, self._epoch = PairDraw(clips), epoch
+        self._recipe = recipe
+        self._count = recipe.examples_per_epoch or examples
+        self.epoch = 0
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        count = self._recipe.examples_per_epoch or len(self._clips)
-        return -(-count // self._recipe.batch)
+        return -(-self._count // self._recipe.batch)
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch's chance."""
-        self._epoch += 1
+        self.epoch += 1
 
     def __getitem__(self, number: int) -> tuple[Floats, Floats]:
-        """Inputs `(N, n_mels, frames, 1)` and shares of the labels `(N, 2)`."""
-        recipe = self._recipe
-        stage = recipe.stage(min(self._epoch, recipe.epochs - 1))
-        rng = np.random.default_rng([recipe.seed, self._epoch, number])
-        rows = self._draw.rows(recipe.batch, rng)
-        changes = recipe.sound_changes
-        x = sounds.varied(self._clips.samples[rows], self._contract, changes.devices, rng)
-        if changes.bars:
-            x = sounds.mask_bars(x, rng)
-        if stage.hidden:
-            x = sounds.hide(x, stage.hidden, self._contract, rng)
-        return x[..., None], np.eye(2, dtype=np.float32)[self._clips.labels[rows]]
+        """Inputs `(N, *shape)` and shares of the labels `(N, K)`."""
+        stage = self._recipe.stage(min(self.epoch, self._recipe.epochs - 1))
+        return self.draw(stage, [self._recipe.seed, self.epoch, number])
+
+    @abstractmethod
+    def draw(self, stage: Stage, seed: list[int]) -> tuple[Floats, Floats]:
+        """A batch that depends on nothing else."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Validation inputs, and what they are."""
+
+    inputs: Mapping[str, Floats]
+    """`(N, *shape)` each: `""` as they are, `"changed_"` as training varies them."""
+    labels: NDArray[np.int64]
+    """`(N,)`, 0 or 1."""
+    sets: NDArray[np.str_]
+    """The data set of each, `(N,)`."""
 
 
 class Judge(Callback):  # type: ignore[misc]
-    """Puts the figures of the validation clips into the logs, those of the worst set as chosen."""
+    """Puts the figures of the validation split into the logs, those of the worst set as chosen."""
 
-    def __init__(self, recipe: Recipe, clips: Clips) -> None:
-        """Judge by `clips`, as they are and as training varies them."""
+    def __init__(self, recipe: Recipe, questions: Questions) -> None:
+        """Judge by the answers to these."""
         super().__init__()
-        contract = recipe.card.preprocess
-        assert isinstance(contract, LogMelContract)
-        self._recipe, self._clips = recipe, clips
-        rng = np.random.default_rng(1)
-        strength = recipe.sound_changes.devices
-        self._inputs = {
-            "": sounds.inputs(clips.samples, contract)[..., None],
-            "changed_": sounds.varied(clips.samples, contract, strength, rng)[..., None],
-        }
+        self._recipe, self._questions = recipe, questions
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure what has just been trained."""
         logs = {} if logs is None else logs
         figures: dict[str, list[float]] = {}
-        for prefix, x in self._inputs.items():
-            logits = self.model.predict(x, batch_size=64, verbose=0)
-            for name in sorted(set(self._clips.sets)):
-                rows = np.array(self._clips.sets) == name
-                auc, loss = judged(self._clips.labels[rows], logits[rows])
+        for prefix, x in self._questions.inputs.items():
+            margins = margins_of(self.model.predict(x, batch_size=64, verbose=0))
+            for name in sorted(set(self._questions.sets)):
+                rows = self._questions.sets == name
+                auc, loss = judged(self._questions.labels[rows], margins[rows])
                 logs[f"val_{prefix}auc_{name}"], logs[f"val_{prefix}loss_{name}"] = auc, loss
                 figures.setdefault(f"{prefix}auc", []).append(auc)
                 figures.setdefault(f"{prefix}loss", []).append(loss)
@@ -98,13 +94,21 @@ class Judge(Callback):  # type: ignore[misc]
         logs[CHOSEN] = (min(wanted) if better_high else max(wanted)) if last else nothing
 
 
-def judged(labels: NDArray[np.int64], logits: Floats) -> tuple[float, float]:
+def margins_of(logits: Floats) -> NDArray[np.float64]:
+    """How much the second label is ahead of the first, `(N,)`.
+
+    Args:
+        logits: `(N, 1)` of the second, or `(N, 2)`.
+    """
+    wide = logits.astype(np.float64)
+    return wide[:, 0] if wide.shape[1] == 1 else wide[:, 1] - wide[:, 0]
+
+
+def judged(labels: NDArray[np.int64], margins: NDArray[np.float64]) -> tuple[float, float]:
     """Area under the ROC curve, and the mean of the losses of the two classes."""
-    margin = (logits[:, 1] - logits[:, 0]).astype(np.float64)
-    signed = np.where(labels == 1, margin, -margin)
-    losses = np.logaddexp(0, -signed)
+    losses = np.logaddexp(0, np.where(labels == 1, -margins, margins))
     balanced = np.mean([losses[labels == label].mean() for label in (0, 1)])
-    return float(roc_auc_score(labels, margin)), float(balanced)
+    return float(roc_auc_score(labels, margins)), float(balanced)
 
 
 def build_keras(card: Card) -> keras.Model:
@@ -116,13 +120,13 @@ def build_keras(card: Card) -> keras.Model:
     return model
 
 
-def train(recipe: Recipe, training: Clips, validation: Clips, places: Places) -> Path:
+def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: Places) -> Path:
     """Train a Keras network, or go on from the last epoch of its run.
 
     Args:
         recipe: of the training.
-        training: what it learns from.
-        validation: what the kept epoch is chosen on.
+        batches: of an epoch.
+        questions: what the kept epoch is chosen on.
         places: where to read and write.
 
     Returns:
@@ -133,14 +137,9 @@ def train(recipe: Recipe, training: Clips, validation: Clips, places: Places) ->
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(recipe.threads)
     model = build_keras(recipe.card)
-    backup = BackupAndRestore(folder / "backup", delete_checkpoint=False)
-    batches = VariedClips(recipe, training, _epochs_done(folder / "backup"))
-    model.compile(
-        optimiser_of(recipe, len(batches)),
-        keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.optimiser.smoothing
-        ),
-    )
+    backup = BackupAndRestore(folder / BACKUP, delete_checkpoint=False)
+    batches.epoch = _epochs_done(folder / BACKUP)
+    model.compile(optimiser_of(recipe, len(batches)), loss_of(recipe))
     mode = "max" if recipe.choose.endswith("auc") else "min"
     # A product this small is done before a second thread has started, and waiting costs a core.
     with threadpool_limits(1, user_api="blas"):
@@ -153,7 +152,7 @@ def train(recipe: Recipe, training: Clips, validation: Clips, places: Places) ->
                 # is their average.
                 backup,
                 SwapEMAWeights(swap_on_epoch=True),
-                Judge(recipe, validation),
+                Judge(recipe, questions),
                 ModelCheckpoint(
                     folder / BEST,
                     monitor=CHOSEN,
@@ -169,6 +168,13 @@ def train(recipe: Recipe, training: Clips, validation: Clips, places: Places) ->
     weights = folder / WEIGHTS
     save_keras(model, weights)
     return weights
+
+
+def loss_of(recipe: Recipe) -> keras.losses.Loss:
+    """Cross-entropy of logits with shares of the labels."""
+    if recipe.card.output.activation is Activation.SOFTMAX:
+        return keras.losses.CategoricalCrossentropy(from_logits=True)
+    return keras.losses.BinaryCrossentropy(from_logits=True)
 
 
 def optimiser_of(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:

@@ -13,7 +13,7 @@ from pellucid.contracts import LogMelContract
 from training import sounds
 from training.datasets.clips import Clips
 from training.evaluation import best_threshold, evaluate, recall_by_group
-from training.keras_loop import build_keras
+from training.keras_loop import build_keras, margins_of
 from training.measuring import DIGITS, HIDDEN
 
 
@@ -69,5 +69,4 @@ def _hidden(
 
 def _scores(model: keras.Model, x: NDArray[np.float32]) -> NDArray[np.float64]:
     """Probability that clips are fake, `(N,)`."""
-    logits = model.predict(x[..., None], batch_size=64, verbose=0).astype(np.float64)
-    return np.asarray(1 / (1 + np.exp(logits[:, 0] - logits[:, 1])))
+    return np.asarray(1 / (1 + np.exp(-margins_of(model.predict(x[..., None], verbose=0)))))

@@ -35,6 +35,8 @@ def vary(
     if changes.pose or changes.mirror:
         x = _move(x, changes, generator)
     unit = (x * std + mean).clamp(0, 1)
+    if changes.resolution:
+        unit = _coarsen(unit, changes.resolution, generator)
     if changes.spectrum:
         unit = _mix_spectra(unit, changes.spectrum, generator)
     unit = _expose(_sharpen(unit, changes.sharpness, generator), changes.exposure, generator)
@@ -100,6 +102,14 @@ def _uniform(x: Tensor, low: float, high: float, generator: Generator) -> Tensor
     return values * (high - low) + low
 
 
+def _coarsen(unit: Tensor, share: float, generator: Generator) -> Tensor:
+    size = unit.shape[-1]
+    less = int(torch.randint(size // 4, size, (1,), generator=generator, device=unit.device))
+    small = interpolate(unit, size=less, mode="bilinear", antialias=True)
+    touched = _uniform(unit, 0, 1, generator) < share
+    return torch.where(touched, interpolate(small, size=unit.shape[-2:], mode="bilinear"), unit)
+
+
 def _sharpen(unit: Tensor, strength: float, generator: Generator) -> Tensor:
     if not strength:
         return unit
@@ -112,7 +122,7 @@ def _expose(unit: Tensor, strength: float, generator: Generator) -> Tensor:
     if not strength:
         return unit
     gamma = torch.exp(_uniform(unit, -0.5 * strength, 0.5 * strength, generator))
-    unit = unit.clamp(0, 1) ** gamma
+    unit = torch.pow(unit.clamp(0, 1), gamma)
     mean = unit.mean(dim=(2, 3), keepdim=True)
     contrast = torch.exp(_uniform(unit, -0.5 * strength, 0.35 * strength, generator))
     return (unit - mean) * contrast + mean + _uniform(unit, -0.15, 0.15, generator) * strength
@@ -125,7 +135,9 @@ def _mix_spectra(unit: Tensor, share: float, generator: Generator) -> Tensor:
     touched = _uniform(unit, 0, 1, generator) < share
     weight = torch.where(touched, _uniform(unit, 0, 1, generator), torch.zeros(()))
     mixed = amplitudes + (amplitudes[others] - amplitudes) * weight
-    return torch.fft.irfft2(spectra * (mixed / amplitudes.clamp_min(1e-8)), s=unit.shape[-2:])
+    whitened = spectra / amplitudes.clamp_min(1e-8)
+    back: Tensor = torch.fft.irfft2(whitened * mixed, s=unit.shape[-2:])
+    return back
 
 
 def _move(x: Tensor, changes: PictureChanges, generator: Generator) -> Tensor:

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from training.__main__ import add_places
+from training.places import Places
 
 POLL_S = 1.0
 
@@ -25,14 +25,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.queue", description=__doc__)
     parser.add_argument("recipes", type=Path, nargs="+")
     parser.add_argument("--pause", type=Path, default=Path("/tmp/pause_training"))
-    add_places(parser)
+    Places.add_options(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    places = [f"--{name}={getattr(options, name)}" for name in ("data", "runs", "repository")]
     failed = []
     for recipe in options.recipes:
         logging.info("training %s", recipe)
-        if code := train_apart(recipe, places, options.pause):
+        if code := train_apart(recipe, Places.of(options).options, options.pause):
             logging.error("%s ended with %d", recipe, code)
             failed.append(recipe)
     return len(failed)

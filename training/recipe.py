@@ -10,12 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pellucid.cards import Card
 from pellucid.contracts import LogMelContract
+from training.datasets.clips import Clips
 from training.datasets.kermany import Kermany
 from training.datasets.medmnist import MedMnist
+from training.datasets.nih14 import Nih14
+from training.datasets.pictures import Pictures
 from training.datasets.speech import Speech
 from training.datasets.speech_neural import SpeechNeural
 
-PictureSource = Kermany | MedMnist
+PictureSource = Kermany | MedMnist | Nih14
 ClipSource = Speech | SpeechNeural
 Source = Annotated[PictureSource | ClipSource, Field(discriminator="kind")]
 
@@ -34,6 +37,8 @@ class Stage(_Part):
     """`head` leaves all but the last layer as it is: for weights that come from elsewhere."""
     hidden: float = Field(default=0, ge=0, le=1)
     """Share of the inputs of which random segments are replaced by a baseline."""
+    taught: float = Field(default=0, ge=0, le=1)
+    """Share of the teacher's scores in what is to be answered; the labels have the rest."""
 
 
 class Package(_Part):
@@ -56,15 +61,6 @@ class Model(_Part):
 Start = Annotated[Package | Model, Field(discriminator="kind")]
 
 
-class Teacher(_Part):
-    """A trained model of the same labels whose scores are imitated (arXiv:2106.05237)."""
-
-    model: str
-    """Another recipe's."""
-    weight: float = Field(default=0.7, ge=0, le=1)
-    """Of its scores in the loss; the labels have the rest."""
-
-
 class PictureChanges(_Part):
     """How strongly training varies pictures; 0 leaves a property alone."""
 
@@ -74,6 +70,8 @@ class PictureChanges(_Part):
     sharpness: float = Field(default=1, ge=0, le=2)
     exposure: float = Field(default=1, ge=0, le=2)
     noise: float = Field(default=1, ge=0, le=2)
+    resolution: float = Field(default=0, ge=0, le=1)
+    """Share of the pictures that lose detail, down to a quarter of the size."""
     spectrum: float = Field(default=0, ge=0, le=1)
     """Share of the pictures whose Fourier amplitudes are mixed with another's
     (arXiv:2105.11120): what remains of both is the phase, the shape."""
@@ -114,7 +112,8 @@ class Recipe(_Part):
     data: tuple[Source, ...] = Field(min_length=1)
     start: Start | None = None
     """Absent: random weights."""
-    teacher: Teacher | None = None
+    teacher: str | None = None
+    """A trained model of the same labels whose scores are imitated (arXiv:2106.05237)."""
     stages: tuple[Stage, ...] = Field(min_length=1)
     """Only epochs of the last one can be kept."""
     examples_per_epoch: int | None = Field(default=None, gt=0)
@@ -140,6 +139,8 @@ class Recipe(_Part):
             isinstance(source, ClipSource) != self.hears for source in self.data
         ):
             raise ValueError("the data are not of the kind that the card's preprocess describes")
+        if self.teacher is None and any(stage.taught for stage in self.stages):
+            raise ValueError("a stage is taught, but there is no teacher")
         if self.changes and isinstance(self.changes, SoundChanges) != self.hears:
             raise ValueError("the changes are not of the kind that the data are")
         return self
@@ -148,6 +149,32 @@ class Recipe(_Part):
     def hears(self) -> bool:
         """Whether it learns from clips; otherwise from pictures."""
         return isinstance(self.data[0], ClipSource)
+
+    @property
+    def framework(self) -> Literal["torch", "keras"]:
+        """Of the network."""
+        assert self.card.architecture is not None  # checked above
+        return self.card.architecture.framework
+
+    def load_pictures(self, data: Path, split: str) -> Pictures:
+        """Read one split of all its sets.
+
+        Raises:
+            BadData: a set is not as its loader wants it.
+        """
+        sources = [source for source in self.data if isinstance(source, PictureSource)]
+        return Pictures.joined([source.load(data, split, self.card) for source in sources])
+
+    def load_clips(self, data: Path, split: str) -> Clips:
+        """Read one split of all its sets.
+
+        Raises:
+            BadData: a set is not as its loader wants it.
+        """
+        contract = self.card.preprocess
+        assert isinstance(contract, LogMelContract)  # checked above
+        sources = [source for source in self.data if isinstance(source, ClipSource)]
+        return Clips.joined([source.load(data, split, contract) for source in sources])
 
     @property
     def picture_changes(self) -> PictureChanges:

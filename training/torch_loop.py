@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-import lightning as L
+import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import (
@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import CSVLogger
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Generator, Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.utils.data import DataLoader
 
 from pellucid.architectures.weights import save_torch
@@ -25,32 +25,33 @@ from pellucid.cards import Activation
 from pellucid.contracts import ImageContract
 from training.datasets.pictures import Pictures
 from training.drawing import Batch, PictureBatches, RandomRows, in_order
-from training.pictures import hide, normalise, vary
+from training.pictures import normalise, vary
+from training.places import WEIGHTS, Places
 from training.recipe import Recipe
-from training.weights import WEIGHTS, Places, build_torch, start_torch, trained_torch
+from training.variation import PictureVariation
+from training.weights import build_torch, channels_last, start_torch
 
 BEST, LAST = "best.ckpt", "last.ckpt"
 _PLAIN, _CHANGED = 0, 1
 """The two validation loaders: pictures as they are, and as training changes them."""
 
 
-class Classifier(L.LightningModule):
+class Classifier(lightning.LightningModule):
     """A network, what it learns from and how it is judged."""
 
-    def __init__(self, recipe: Recipe, network: nn.Module, teacher: nn.Module | None) -> None:
+    def __init__(self, recipe: Recipe, network: nn.Module, variation: PictureVariation) -> None:
         """Train `network` as `recipe` says.
 
         Args:
             recipe: of the training.
             network: from inputs `(N, C, H, W)` to logits `(N, K)`.
-            teacher: another one of the same logits, or None.
+            variation: of the pictures.
         """
         super().__init__()
         assert isinstance(recipe.card.preprocess, ImageContract)
         self.recipe, self.contract = recipe, recipe.card.preprocess
         self.network = network
-        # In a list it is no part of the checkpoint, nor of the average.
-        self._teacher = [teacher] if teacher is not None else []
+        self._variation = variation
         self._generator = Generator()
         self._answers: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
@@ -71,19 +72,10 @@ class Classifier(L.LightningModule):
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """Loss of one batch."""
-        images, targets = batch
         stage = self.recipe.stage(self.current_epoch)
-        x = normalise(images, stage.size or self.contract.height, self.contract)
-        x = vary(x, self.contract, self.recipe.picture_changes, self._generator)
-        if stage.hidden:
-            x = hide(x, stage.hidden, self.contract, self._generator)
-        logits = self(x)
-        smoothing = self.recipe.optimiser.smoothing
-        loss = self.loss(logits, _smooth(targets, smoothing))
-        if self.recipe.teacher is not None:
-            weight = self.recipe.teacher.weight
-            loss = (1 - weight) * loss + weight * self.loss(logits, self._taught(x))
-        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(images), prog_bar=True)
+        x, targets = self._variation(*batch, stage, self._generator)
+        loss = self.loss(self(x), targets)
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(x), prog_bar=True)
         return loss
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -92,19 +84,6 @@ class Classifier(L.LightningModule):
             return cross_entropy(logits, targets)
         known = ~targets.isnan()
         return binary_cross_entropy_with_logits(logits[known], targets[known])
-
-    @torch.no_grad()
-    def _taught(self, x: Tensor) -> Tensor:
-        side = self.contract.height
-        if x.shape[-1] != side:
-            x = interpolate(x, size=side, mode="bilinear")
-        logits = self._teacher[0](x.contiguous(memory_format=torch.channels_last)).float()
-        return self.scores(logits)
-
-    def scores(self, logits: Tensor) -> Tensor:
-        """Scores `(N, K)`, from 0 to 1."""
-        softmax = self.recipe.card.output.activation is Activation.SOFTMAX
-        return logits.softmax(1) if softmax else logits.sigmoid()
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last answers; the changes are the same in each epoch."""
@@ -172,10 +151,6 @@ def rate(step: int, steps: int, warm_up: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * min(1, (step - rising) / max(1, steps - rising)))
 
 
-def _smooth(targets: Tensor, smoothing: float) -> Tensor:
-    return targets * (1 - smoothing) + smoothing / max(2, targets.shape[1])
-
-
 def mean_auc(targets: NDArray[Any], scores: NDArray[Any]) -> float:
     """Mean area under the ROC curve over the labels that have positives and negatives."""
     areas = []
@@ -212,8 +187,8 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
     network = build_torch(recipe.card)
     if recipe.start is not None:
         start_torch(network, recipe.start, places)
-    teacher = trained_torch(recipe.teacher.model, places) if recipe.teacher else None
-    module = Classifier(recipe, network.to(memory_format=torch.channels_last), teacher)
+    variation = PictureVariation(recipe, places)
+    module = Classifier(recipe, channels_last(network), variation)
     best = ModelCheckpoint(
         folder,
         filename=BEST.removesuffix(".ckpt"),
@@ -222,7 +197,7 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
         save_last=True,
         enable_version_counter=False,
     )
-    trainer = L.Trainer(
+    trainer = lightning.Trainer(
         max_epochs=recipe.epochs,
         accelerator="auto",
         devices=1,

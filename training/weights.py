@@ -1,7 +1,6 @@
 """Where a training's first weights, and its teacher's, come from."""
 
 import hashlib
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,43 +11,26 @@ from torch import Tensor, nn
 from pellucid.architectures import build
 from pellucid.architectures.weights import load_torch
 from pellucid.cards import Card
+from training.places import FINISHED, RECIPE, WEIGHTS, Places
 from training.recipe import Model, Package, Recipe, Start
-
-WEIGHTS, RECIPE, FINISHED = "weights.safetensors", "recipe.yaml", "finished.json"
-"""Files of a run: what it ends with, what it was started with, and its figures, written last."""
 
 
 class NoWeights(Exception):
     """Weights that a recipe names are not there, or are not what it says."""
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where trainings read and write."""
+def trained(model: str, places: Places) -> tuple[Card, Path]:
+    """Card and weights of a finished run, or else of the repository.
 
-    data: Path
-    """Folder of the data sets."""
-    runs: Path
-    """A folder for each run: checkpoints, curves, weights."""
-    repository: Path
-    """Of the served models."""
-
-    def run(self, model: str) -> Path:
-        """The run of a recipe."""
-        return self.runs / model
-
-    def trained(self, model: str) -> tuple[Card, Path]:
-        """Card and weights of a finished run, or else of the repository.
-
-        Raises:
-            NoWeights: neither has them.
-        """
-        run, served = self.run(model), self.repository / model
-        if (run / FINISHED).exists():
-            return Recipe.read(run / RECIPE).card, run / WEIGHTS
-        if (served / "1" / WEIGHTS).exists():
-            return Card.read(served / "card.yaml"), served / "1" / WEIGHTS
-        raise NoWeights(f"{model} is neither in {run} nor in {served}: train it first")
+    Raises:
+        NoWeights: neither has them.
+    """
+    run, served = places.run(model), places.repository / model
+    if (run / FINISHED).exists():
+        return Recipe.read(run / RECIPE).card, run / WEIGHTS
+    if (served / "1" / WEIGHTS).exists():
+        return Card.read(served / "card.yaml"), served / "1" / WEIGHTS
+    raise NoWeights(f"{model} is neither in {run} nor in {served}: train it first")
 
 
 def start_torch(module: nn.Module, start: Start, places: Places) -> None:
@@ -83,7 +65,7 @@ def _fit(key: str, theirs: Tensor, ours: Tensor, head: list[str]) -> Tensor:
 
 def _read(start: Start, places: Places) -> dict[str, Tensor]:
     if isinstance(start, Model):
-        return trained_torch(start.model, places).state_dict()
+        return trained_torch(start.model, places)[1].state_dict()
     return _read_package(start)
 
 
@@ -108,9 +90,14 @@ def build_torch(card: Card) -> nn.Module:
     return module
 
 
-def trained_torch(model: str, places: Places) -> nn.Module:
-    """A finished model, to be imitated: in evaluation mode and without gradients."""
-    card, weights = places.trained(model)
+def trained_torch(model: str, places: Places) -> tuple[Card, nn.Module]:
+    """Card and network of a finished model, in evaluation mode and without gradients."""
+    card, weights = trained(model, places)
     module = build_torch(card)
     load_torch(module, weights)
-    return module.eval().requires_grad_(False)
+    return card, module.eval().requires_grad_(False)
+
+
+def channels_last(module: nn.Module) -> nn.Module:
+    """Lay out the weights as CPUs and GPUs convolve fastest; inputs have to be laid out alike."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

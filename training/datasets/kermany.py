@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-import torch
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from pellucid.cards import Card
 from training.datasets.manifests import read_manifest
-from training.datasets.pictures import Pictures, read_pictures
+from training.datasets.pictures import Pictures, read_pictures, targets_of
 
 
 class Kermany(BaseModel):
@@ -21,7 +21,7 @@ class Kermany(BaseModel):
     """Beside the other data sets."""
 
     def load(self, root: Path, split: str, card: Card) -> Pictures:
-        """Read one split; the target is 1 where anything but `normal` was read."""
+        """Read one split; the second label is anything but `normal`."""
         folder = root / self.folder
         rows = read_manifest(folder / "manifest.csv", "path", "label", "split", "patient")
         rows = [row for row in rows if row["split"] == split]
@@ -29,7 +29,7 @@ class Kermany(BaseModel):
         rows = [rows[number] for number in kept]
         return Pictures(
             images,
-            torch.tensor([[float(row["label"] != "normal")] for row in rows]),
+            targets_of(np.array([int(row["label"] != "normal") for row in rows]), card),
             tuple(row["patient"] for row in rows),
             tuple(row["label"] for row in rows),
         )

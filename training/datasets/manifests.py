@@ -24,10 +24,9 @@ def read_manifest(path: Path, *columns: str) -> list[Row]:
             rows = list(reader)
     except OSError as error:
         raise BadData(f"{path} cannot be read: {error.strerror}") from error
-    if missing := sorted(set(columns) - set(reader.fieldnames or ())):
-        raise BadData(
-            f"{path} has no column {', '.join(missing)}; it has {', '.join(reader.fieldnames or ())}"
-        )
+    found = reader.fieldnames or ()
+    if missing := sorted(set(columns) - set(found)):
+        raise BadData(f"{path} has no column {', '.join(missing)}; it has {', '.join(found)}")
     if not rows:
         raise BadData(f"{path} has no rows")
     return rows

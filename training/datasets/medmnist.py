@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from pellucid.cards import Activation, Card
-from training.datasets.pictures import BadData, Pictures
+from training.datasets.pictures import BadData, Pictures, targets_of
 
 
 class MedMnist(BaseModel):
@@ -30,16 +30,13 @@ class MedMnist(BaseModel):
             if missing := {f"{split}_images", f"{split}_labels"} - set(arrays):
                 raise BadData(f"{path} has no {sorted(missing)}; it has {sorted(arrays)}")
             images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"].astype(np.int64)
-        if card.output.activation is Activation.SOFTMAX:
-            labels = np.eye(len(card.labels), dtype=np.int64)[labels[:, 0]]
-        if labels.shape[1] != card.logits:
-            raise BadData(f"{path} has {labels.shape[1]} labels, the card {card.logits}")
+        several = card.output.activation is Activation.SIGMOID
+        wanted = len(card.labels) if several else 1
+        if labels.shape[1] != wanted:
+            raise BadData(f"{path} has {labels.shape[1]} labels a picture, the card {wanted}")
         planes = torch.from_numpy(images.reshape(*images.shape[:3], -1)).permute(0, 3, 1, 2)
         # The file does not say whose a picture is.
         owners = tuple(f"{split} {number}" for number in range(len(images)))
-        classes = (
-            tuple(str(row) for row in labels.argmax(1))
-            if labels.shape[1] > 1
-            else tuple(card.labels[value] for value in labels[:, 0])
-        )
-        return Pictures(planes.contiguous(), torch.from_numpy(labels).float(), owners, classes)
+        targets = torch.from_numpy(labels).float() if several else targets_of(labels[:, 0], card)
+        groups = tuple(str(row) for row in labels.tolist())
+        return Pictures(planes.contiguous(), targets, owners, groups)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from pellucid.cards import Card
+
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +47,22 @@ class Pictures:
             tuple(owner for part in parts for owner in part.owners),
             tuple(group for part in parts for group in part.groups),
         )
+
+
+def targets_of(classes: NDArray[np.int64], card: Card) -> Tensor:
+    """What a network is to answer for pictures of labels that exclude each other.
+
+    Args:
+        classes: number of each picture's label, `(N,)`.
+        card: of the model: one logit a label, or one of the positive label.
+
+    Returns:
+        float32 `(N, K)`.
+    """
+    if card.output.positive_label is not None:
+        positive = card.labels.index(card.output.positive_label)
+        return torch.from_numpy(classes == positive).float()[:, None]
+    return torch.eye(len(card.labels))[torch.from_numpy(classes)]
 
 
 def read_pictures(

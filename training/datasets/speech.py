@@ -14,7 +14,7 @@ _COLUMNS = ("path", "label", "speaker_or_engine", "source", "voice", "paired_rea
 
 
 class Speech(BaseModel):
-    """A folder with `manifest.csv`: path, label, engine, source, voice, the clip it was made from."""
+    """A folder with `manifest.csv`: path, label, engine, source, voice, human original."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,7 +22,7 @@ class Speech(BaseModel):
     folder: Path = Path("speech")
     """Beside the other data sets."""
     protocol: Literal["split", "split_b"] = "split_b"
-    """Column that splits the clips; `split` keeps every engine of its test set from the training."""
+    """Column that splits the clips; `split` trains on no engine of its test set."""
 
     def load(self, root: Path, split: str, contract: LogMelContract) -> Clips:
         """Read one split."""
