@@ -18,10 +18,11 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from pellucid.architectures import build
-from pellucid.architectures.weights import save_keras
+from pellucid.architectures.weights import load_keras, save_keras
 from pellucid.cards import Activation, Card
 from training.places import WEIGHTS, Places
 from training.recipe import Recipe, Stage
+from training.weights import start_weights
 
 Floats = NDArray[np.float32]
 BEST, CURVES, BACKUP, CHOSEN = "best.weights.h5", "curves.csv", "backup", "chosen"
@@ -137,6 +138,8 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(recipe.threads)
     model = build_keras(recipe.card)
+    if recipe.start is not None:
+        load_keras(model, start_weights(recipe.start, places))
     backup = BackupAndRestore(folder / BACKUP, delete_checkpoint=False)
     batches.epoch = _epochs_done(folder / BACKUP)
     model.compile(optimiser_of(recipe, len(batches)), loss_of(recipe))

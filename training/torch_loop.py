@@ -1,6 +1,7 @@
 """Trainings of torch networks: Lightning has the loop, this module what a step is."""
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,13 @@ from training.variation import PictureVariation
 from training.weights import build_torch, channels_last, start_torch
 
 BEST, LAST = "best.ckpt", "last.ckpt"
+_EXPECTED = (
+    # Resuming needs what is there; batches come from memory; Lightning's own use of torch.
+    "Checkpoint directory",
+    "does not have many workers",
+    "isinstance.treespec, LeafSpec",
+)
+"""Beginnings or parts of the warnings of which a training needs none."""
 _PLAIN, _CHANGED = 0, 1
 """The two validation loaders: pictures as they are, and as training changes them."""
 
@@ -212,7 +220,7 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
         ],
         num_sanity_val_steps=0,
         enable_model_summary=False,
-        log_every_n_steps=20,
+        log_every_n_steps=1,
     )
     rows = RandomRows(
         training.targets,
@@ -223,13 +231,16 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
     )
     loader = DataLoader(PictureBatches(training), sampler=rows, batch_size=None)
     last = folder / LAST
-    trainer.fit(
-        module,
-        loader,
-        [in_order(validation), in_order(validation)],
-        ckpt_path=str(last) if last.exists() else None,
-        weights_only=True,
-    )
+    with warnings.catch_warnings():
+        for text in _EXPECTED:
+            warnings.filterwarnings("ignore", f".*{text}")
+        trainer.fit(
+            module,
+            loader,
+            [in_order(validation), in_order(validation)],
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
     state = torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"]
     network.load_state_dict({k.removeprefix("network."): v for k, v in state.items()})
     weights = folder / WEIGHTS

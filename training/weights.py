@@ -33,6 +33,17 @@ def trained(model: str, places: Places) -> tuple[Card, Path]:
     raise NoWeights(f"{model} is neither in {run} nor in {served}: train it first")
 
 
+def start_weights(start: Start, places: Places) -> Path:
+    """The file to start a network of the same shape from.
+
+    Raises:
+        NoWeights: it is not there, or the recipe names no model.
+    """
+    if not isinstance(start, Model):
+        raise NoWeights(f"{start.package} has weights of torch: start from a model")
+    return trained(start.model, places)[1]
+
+
 def start_torch(module: nn.Module, start: Start, places: Places) -> None:
     """Fill a network with weights that were trained for something else.
 
