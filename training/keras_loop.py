@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -145,7 +146,9 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
     model.compile(optimiser_of(recipe, len(batches)), loss_of(recipe))
     mode = "max" if recipe.choose.endswith("auc") else "min"
     # A product this small is done before a second thread has started, and waiting costs a core.
-    with threadpool_limits(1, user_api="blas"):
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+        # Keras' own, with numpy 2.
+        warnings.filterwarnings("ignore", "__array__ implementation")
         model.fit(
             batches,
             epochs=recipe.epochs,

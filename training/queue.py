@@ -28,6 +28,8 @@ def main() -> int:
     Places.add_options(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    # The training ends with the queue.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     failed = []
     for recipe in options.recipes:
         logging.info("training %s", recipe)

@@ -69,14 +69,17 @@ class Classifier(lightning.LightningModule):
         return logits.float()
 
     def on_train_epoch_start(self) -> None:
-        """Make an epoch the same whether or not the run was interrupted before it."""
-        seed = self.recipe.seed * 10_007 + self.current_epoch
-        torch.manual_seed(seed)
-        self._generator = Generator(self.device).manual_seed(seed)
+        """Train the layers that the stage names."""
         head = self._head()
         trained = self.recipe.stage(self.current_epoch).trained
         for parameter in self.network.parameters():
             parameter.requires_grad_(trained == "all" or any(parameter is each for each in head))
+
+    def on_train_batch_start(self, batch: Batch, number: int) -> None:
+        """Make a step the same whether or not the run was interrupted before it."""
+        seed = self.recipe.seed * 1_000_003 + self.global_step
+        torch.manual_seed(seed)
+        self._generator = Generator(self.device).manual_seed(seed)
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """Loss of one batch."""
@@ -231,6 +234,9 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
     )
     loader = DataLoader(PictureBatches(training), sampler=rows, batch_size=None)
     last = folder / LAST
+    if last.exists():
+        # Lightning draws the first rows before it says which epoch it goes on with.
+        rows.set_epoch(torch.load(last, weights_only=True, mmap=True)["epoch"] + 1)
     with warnings.catch_warnings():
         for text in _EXPECTED:
             warnings.filterwarnings("ignore", f".*{text}")

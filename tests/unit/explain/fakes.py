@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from explain_service.tick import Tick
 from numpy.typing import NDArray
 
 from explain_service.perturbation.masks import MaskRows
-from explain_service.tick import Tick
 
 Floats = NDArray[np.float64]
 

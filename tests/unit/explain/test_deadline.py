@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explain_service.query import Query
+from explain_service.runner import Runner, Tools
 
 from explain_service.attribution import Attribution
 from explain_service.events import Compared, Event, Explained
 from explain_service.methods import GRADIENT_METHODS, METHODS
 from explain_service.planner import Planner, Speeds
-from explain_service.query import Query
-from explain_service.runner import Runner, Tools
 from explain_service.segmentation import Grid
 from explain_service.triton_calls import Answer, Caller
 from pellucid.api.explain.v1 import methods_pb2

@@ -5,17 +5,17 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from explain_service.parameters import Parameters
+from explain_service.perturbation.family import explain_by_masks
+from explain_service.perturbation.lime import draw_masks
+from explain_service.perturbation.occlusion import Windows, explain_occlusion
+from explain_service.tick import PARTIAL_EVERY_S, Cancelled, Tick
 from lime.lime_image import LimeImageExplainer
 from numpy.typing import NDArray
 
 from explain_service.attribution import Attribution
 from explain_service.methods import KernelShap, Lime, Occlusion, PartitionShap
-from explain_service.parameters import Parameters
-from explain_service.perturbation.family import explain_by_masks
-from explain_service.perturbation.lime import draw_masks
-from explain_service.perturbation.occlusion import Windows, explain_occlusion
 from explain_service.segmentation import SegmentMap
-from explain_service.tick import PARTIAL_EVERY_S, Cancelled, Tick
 from pellucid.errors import DeadlineTooShort
 from tests.unit.explain.fakes import FakeMaskedModel, Floats, linear, with_interactions
 

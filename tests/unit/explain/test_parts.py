@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explain_service.perturbation.partition_shap import balanced_tree
+from explain_service.tick import Cancelled, Tick
 
 from explain_service.baselines import make_baseline, resolve_baseline
 from explain_service.comparison import compare
 from explain_service.methods import METHODS, decode_methods, encode_method
-from explain_service.perturbation.partition_shap import balanced_tree
 from explain_service.randomness import random_state
 from explain_service.segmentation import (
     SEGMENTATIONS,
@@ -17,7 +18,6 @@ from explain_service.segmentation import (
     encode_segmentation,
     segment,
 )
-from explain_service.tick import Cancelled, Tick
 from pellucid.api.explain.v1 import methods_pb2 as pb
 from pellucid.cards import Card
 from pellucid.errors import InvalidArgument

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explain_service.parameters import Parameters
+from explain_service.query import Query
+from explain_service.runner import Runner, Tools
 
 from explain_service.attribution import Attribution
 from explain_service.events import Compared, Event, Explained
 from explain_service.methods import GradCam, IntegratedGradients, KernelShap, Lime, Occlusion
-from explain_service.parameters import Parameters
 from explain_service.planner import Planner, Speeds
-from explain_service.query import Query
-from explain_service.runner import Runner, Tools
 from explain_service.segmentation import Grid
 from explain_service.triton_calls import Caller
 from pellucid.api.explain.v1 import methods_pb2

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explain_service.tick import Cancelled
 from prometheus_client import REGISTRY
 from tritonclient.grpc import service_pb2
 
 from explain_service.settings import ExplainSettings
-from explain_service.tick import Cancelled
 from explain_service.triton_calls import Caller, Fixed, TritonCalls
 from pellucid.cards import Card
 from pellucid.errors import ModelNotReady

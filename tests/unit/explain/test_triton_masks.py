@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explain_service.tick import Cancelled, Tick
+from explain_service.triton_masks import TritonMasks, ends
 
 from explain_service.attribution import Question
 from explain_service.perturbation.masks import Masks
-from explain_service.tick import Cancelled, Tick
 from explain_service.triton_calls import Answer, Caller
-from explain_service.triton_masks import TritonMasks, ends
 from pellucid.errors import MethodUnavailable
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.triton import ServedModel

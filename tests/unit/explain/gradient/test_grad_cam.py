@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
+from explain_service.gradient.grad_cam import choose_layer, enlarge
+from explain_service.tick import Tick
 
 from explain_service.gradient import grad_cam
-from explain_service.gradient.grad_cam import choose_layer, enlarge
 from explain_service.gradient.keras_copy import KerasCopy
 from explain_service.gradient.torch_copy import TorchCopy
 from explain_service.methods import GradCam
-from explain_service.tick import Tick
 from pellucid.errors import DeadlineTooShort, InvalidArgument, MethodUnavailable
 from pellucid.serving.deadline import Deadline
 from tests.twins import SIZE, keras_twin, torch_twin, twin_card

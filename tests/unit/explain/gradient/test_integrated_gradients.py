@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+from explain_service.tick import Cancelled, Tick
 
 from explain_service.gradient import integrated_gradients
 from explain_service.methods import IntegratedGradients
-from explain_service.tick import Cancelled, Tick
 from pellucid.serving.deadline import Deadline
 from tests.twins import torch_twin, twin_card
 

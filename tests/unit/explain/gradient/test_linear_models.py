@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from explain_service.tick import Tick
 
 from explain_service.gradient import integrated_gradients
 from explain_service.gradient.model import Score
 from explain_service.methods import IntegratedGradients
-from explain_service.tick import Tick
 from pellucid.scores import label_logits, probabilities
 
 BINARY = {

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from explain_service.gradient.grad_cam import NO_LAYERS
+from explain_service.tick import Tick
 
 from explain_service.gradient import GradientCopies
-from explain_service.gradient.grad_cam import NO_LAYERS
 from explain_service.gradient.parity import PROBES, compare, probes
 from explain_service.methods import GradCam, IntegratedGradients
-from explain_service.tick import Tick
 from pellucid.architectures import BUILDERS
 from pellucid.architectures.weights import save_keras, save_torch
 from pellucid.cards import Card

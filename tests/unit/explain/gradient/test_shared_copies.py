@@ -3,13 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from explain_service.tick import Tick
 from torch import nn
 
 from explain_service.gradient import grad_cam, integrated_gradients
 from explain_service.gradient.model import Score
 from explain_service.gradient.torch_copy import TorchCopy
 from explain_service.methods import GradCam, IntegratedGradients
-from explain_service.tick import Tick
 from tests.twins import torch_twin, twin_card
 
 
