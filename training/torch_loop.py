@@ -205,8 +205,11 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
         filename=BEST.removesuffix(".ckpt"),
         monitor="chosen",
         mode="max" if recipe.choose.endswith("auc") else "min",
-        save_last=True,
         enable_version_counter=False,
+    )
+    # Every epoch's, to go on from; `save_last` writes it only where the best has changed.
+    latest = ModelCheckpoint(
+        folder, filename=LAST.removesuffix(".ckpt"), enable_version_counter=False
     )
     trainer = lightning.Trainer(
         max_epochs=recipe.epochs,
@@ -220,6 +223,7 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
             LearningRateMonitor("epoch"),
             TQDMProgressBar(refresh_rate=20),
             best,
+            latest,
         ],
         num_sanity_val_steps=0,
         enable_model_summary=False,

@@ -50,12 +50,13 @@ def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(place
     recipe = recipe_of(
         XRAY_CARD,
         KERMANY,
-        stages=[{"epochs": 1, "size": 8}, {"epochs": 2}],
+        stages=[{"epochs": 2, "size": 8}, {"epochs": 2}],
         optimiser={"learning_rate": 1e-2, "average": 0.5},
     )
     run(recipe, places)
     parted = Places(places.data, tmp_path / "parted", places.repository)
-    stop_after_the_first_epoch(recipe, parted)
+    stop_after_two_epochs(recipe, parted)
+    assert torch.load(parted.run("tiny") / "last.ckpt", weights_only=True)["epoch"] == 1
     run(recipe, parted)
     whole, resumed = (
         load_file(each.run("tiny") / "weights.safetensors") for each in (places, parted)
@@ -64,11 +65,11 @@ def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(place
         torch.testing.assert_close(resumed[key], value, atol=1e-3, rtol=1e-2)
 
 
-def stop_after_the_first_epoch(recipe, places) -> None:
+def stop_after_two_epochs(recipe, places) -> None:
     import lightning
 
     def stop(self, trainer, module) -> None:
-        if trainer.current_epoch == 1:
+        if trainer.current_epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
