@@ -8,9 +8,12 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pellucid.cards import Card
+from pellucid.cards import Activation, Card
 from pellucid.contracts import LogMelContract
+from training.datasets.chexpert import CheXpert
 from training.datasets.clips import Clips
+from training.datasets.fake_or_real import FakeOrReal
+from training.datasets.folders import PictureFolders
 from training.datasets.kermany import Kermany
 from training.datasets.medmnist import MedMnist
 from training.datasets.nih14 import Nih14
@@ -18,8 +21,8 @@ from training.datasets.pictures import Pictures
 from training.datasets.speech import Speech
 from training.datasets.speech_neural import SpeechNeural
 
-PictureSource = Kermany | MedMnist | Nih14
-ClipSource = Speech | SpeechNeural
+PictureSource = CheXpert | Kermany | MedMnist | Nih14 | PictureFolders
+ClipSource = FakeOrReal | Speech | SpeechNeural
 Source = Annotated[PictureSource | ClipSource, Field(discriminator="kind")]
 
 
@@ -139,6 +142,8 @@ class Recipe(_Part):
             isinstance(source, ClipSource) != self.hears for source in self.data
         ):
             raise ValueError("the data are not of the kind that the card's preprocess describes")
+        if self.balanced and self.card.output.activation is Activation.SIGMOID:
+            raise ValueError("labels that do not exclude each other cannot be balanced")
         if self.teacher is None and any(stage.taught for stage in self.stages):
             raise ValueError("a stage is taught, but there is no teacher")
         if self.changes and isinstance(self.changes, SoundChanges) != self.hears:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import (
     EMAWeightAveraging,
@@ -15,8 +14,6 @@ from lightning.pytorch.callbacks import (
     TQDMProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger
-from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from torch import Generator, Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.utils.data import DataLoader
@@ -26,6 +23,7 @@ from pellucid.cards import Activation
 from pellucid.contracts import ImageContract
 from training.datasets.pictures import Pictures
 from training.drawing import Batch, PictureBatches, RandomRows, in_order
+from training.evaluation import mean_auc
 from training.pictures import normalise, vary
 from training.places import WEIGHTS, Places
 from training.recipe import Recipe
@@ -160,16 +158,6 @@ def rate(step: int, steps: int, warm_up: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 + 0.5 * math.cos(math.pi * min(1, (step - rising) / max(1, steps - rising)))
-
-
-def mean_auc(targets: NDArray[Any], scores: NDArray[Any]) -> float:
-    """Mean area under the ROC curve over the labels that have positives and negatives."""
-    areas = []
-    for truth, score in zip(targets.T, scores.T, strict=True):
-        known = ~np.isnan(truth)
-        if len(set(truth[known])) == 2:
-            areas.append(float(roc_auc_score(truth[known], score[known])))
-    return float(np.mean(areas)) if areas else math.nan
 
 
 def balanced_loss(loss: Any, logits: Tensor, targets: Tensor) -> Tensor:

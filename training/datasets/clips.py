@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from pellucid.contracts import LogMelContract
@@ -91,6 +92,38 @@ def read_clips(
         raise BadData(f"none of {len(rows)} clips in {folder} can be read")
     if len(kept) < len(rows):
         log.warning("left out %d of %d clips", len(rows) - len(kept), len(rows))
+    return np.stack(sounds), kept
+
+
+def read_sounds(
+    paths: Sequence[Path], contract: LogMelContract
+) -> tuple[NDArray[np.int16], list[int]]:
+    """Decode sounds of any rate and length to one window each; as `read_clips` otherwise.
+
+    Args:
+        paths: files that libsndfile knows; of several channels the mean is taken.
+        contract: whose rate and window they get: the first window, or silence behind.
+
+    Returns:
+        int16 `(N, n)`, and which of the paths they are of.
+
+    Raises:
+        BadData: no file can be read.
+    """
+    sounds, kept = [], []
+    for number, path in enumerate(paths):
+        try:
+            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        except (OSError, soundfile.LibsndfileError) as error:
+            log.warning("left out %s: %s", path, error)
+            continue
+        mono = soxr.resample(samples.mean(axis=1), rate, contract.sample_rate_hz)
+        window = np.zeros(contract.window_samples, np.float32)
+        window[: len(mono)] = mono[: len(window)]
+        sounds.append(np.clip(window * 32_768, -32_768, 32_767).astype(np.int16))
+        kept.append(number)
+    if not kept:
+        raise BadData(f"none of {len(paths)} sounds can be read")
     return np.stack(sounds), kept
 
 

@@ -7,6 +7,7 @@ from pellucid.cards import Card
 from tests.tiny_sets import SPEECH_CARD, sound
 from training.copies import MAKERS, with_copies
 from training.datasets.clips import ALONE, Clips, check_clips
+from training.datasets.fake_or_real import FakeOrReal
 from training.datasets.pictures import BadData
 from training.datasets.speech import Speech
 from training.datasets.speech_neural import SpeechNeural
@@ -95,3 +96,16 @@ def test_a_fake_is_drawn_with_its_original_or_with_a_real_one_of_its_set(speech)
         assert clips.twins[fake] in (ALONE, partner)
     share = np.mean([clips.sets[row] == "speech" for row in fakes])
     assert 0.35 < share < 0.65, "each set is drawn as often"
+
+
+def test_fake_or_real_keeps_its_splits_and_fits_any_clip_to_the_window(tmp_path):
+    for split in ("training", "validation"):
+        sound(tmp_path / f"for-2sec/{split}/real/long.wav", samples=30_000, rate=22_050)
+        sound(tmp_path / f"for-2sec/{split}/fake/short.wav", samples=1_000)
+    source = FakeOrReal(kind="fake_or_real")
+    clips = source.load(tmp_path, "train", CONTRACT)
+    assert clips.samples.shape == (2, 4_000) and clips.labels.tolist() == [0, 1]
+    assert (clips.samples[1, 1_000:] == 0).all() and (clips.samples[0, 3_000:] != 0).any()
+    check_clips({"train": clips, "val": source.load(tmp_path, "val", CONTRACT)})
+    with pytest.raises(BadData, match="testing"):
+        source.load(tmp_path, "test", CONTRACT)

@@ -41,12 +41,13 @@ def test_a_change_that_names_no_place_is_refused(tmp_path, written, change):
         ({"stages": [{"epochs": 1, "taught": 0.5}]}, "teacher"),
         ({"changes": {"devices": 1}}, "changes"),
         ({"stages": []}, "stages"),
+        ({"card": {**XRAY_CARD, "output": {"activation": "sigmoid"}}}, "balanced"),
         ({"surprise": 1}, "surprise"),
     ],
 )
 def test_what_does_not_fit_together_is_refused_by_name(rest, word):
     with pytest.raises(ValidationError, match=word):
-        recipe_of(XRAY_CARD, **{"data": KERMANY, **rest})
+        recipe_of(**{"card": XRAY_CARD, "data": KERMANY, **rest})
 
 
 def test_only_what_decides_the_weights_is_in_the_digest():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.tiny_sets import XRAY_CARD, recipe_of
+from tests.tiny_sets import XRAY_CARD, picture, recipe_of
 from training.__main__ import run
 from training.places import Places
 from training.torch_loop import rate
@@ -24,8 +24,10 @@ def test_a_training_ends_with_weights_and_figures_of_the_validation_split(places
     run(recipe_of(XRAY_CARD, KERMANY), places)
     folder = places.run("tiny")
     figures = json.loads((folder / "finished.json").read_text())
-    assert 0 <= figures["validation"]["auc"]["value"] <= 1
-    assert set(figures["hidden"]) == {"0%", "25%", "50%", "75%", "100%"}
+    pneumonia = figures["validation"]["pneumonia"]
+    assert figures["macro_auc"] == pneumonia["auc"]["value"]
+    assert set(pneumonia["operating_points"]) == {"balanced", "sensitive", "specific", "fixed_0.3"}
+    assert set(pneumonia["hidden"]) == {"0%", "25%", "50%", "75%", "100%"}
     assert all(
         value.dtype == torch.float16 for value in load_file(folder / "weights.safetensors").values()
     )
@@ -132,3 +134,30 @@ def test_the_learning_rate_rises_in_a_line_and_falls_to_nothing():
     rates = [rate(step, 100, 0.1) for step in range(101)]
     assert rates[0] == 0.1 and rates[9] == rates[10] == 1 and rates[100] == pytest.approx(0)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_several_findings_are_measured_each_for_itself(places):
+    card = {
+        **XRAY_CARD,
+        "labels": ["mass", "edema", "hernia"],
+        "output": {"activation": "sigmoid"},
+        "architecture": {
+            "framework": "torch",
+            "builder": "small_cnn",
+            "arguments": {"channels": 1, "outputs": 3, "width": 4, "blocks": 2},
+        },
+    }
+    rows = ["path,path256,split,patient,findings,source"]
+    for number in range(24):
+        picture(places.data / f"nih14/{number}.png", number % 2 == 0, number)
+        found = ("Mass", "Edema|Mass", "No Finding")[number % 3]
+        hernia = "|Hernia" if number == 0 else ""
+        split = "val" if number >= 16 else "train"
+        rows.append(f"{number}.png,,{split},{number},{found}{hernia},one")
+    (places.data / "nih14/manifest.csv").write_text("\n".join(rows) + "\n")
+    run(recipe_of(card, [{"kind": "nih14"}], balanced=False, choose="auc"), places)
+    figures = json.loads((places.run("tiny") / "finished.json").read_text())
+    assert {"auc", "brier", "temperature"} <= set(figures["validation"]["mass"])
+    assert figures["validation"]["hernia"] == {"positives": 0}
+    aucs = [figures["validation"][label]["auc"]["value"] for label in ("mass", "edema")]
+    assert figures["macro_auc"] == pytest.approx(sum(aucs) / 2, abs=1e-3)
