@@ -176,6 +176,19 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
     return weights
 
 
+def keep_last(recipe: Recipe, places: Places, out: Path) -> bool:
+    """Write the averaged weights of a run's last epoch; False if it has ended none."""
+    path = places.run(recipe.card.name) / BACKUP / "latest.weights.h5"
+    if path.exists():
+        model = build_keras(recipe.card)
+        model.compile(optimiser_of(recipe, steps=1), loss_of(recipe))
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(path)
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+        save_keras(model, out)
+    return path.exists()
+
+
 def loss_of(recipe: Recipe) -> keras.losses.Loss:
     """Cross-entropy of logits with shares of the labels."""
     if recipe.card.output.activation is Activation.SOFTMAX:

@@ -61,7 +61,14 @@ class Model(_Part):
     model: str
 
 
-Start = Annotated[Package | Model, Field(discriminator="kind")]
+class File(_Part):
+    """Weights of the same network from a safetensors file, as every training ends with one."""
+
+    kind: Literal["file"]
+    file: Path
+
+
+Start = Annotated[Package | Model | File, Field(discriminator="kind")]
 
 
 class PictureChanges(_Part):

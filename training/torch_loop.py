@@ -239,8 +239,20 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )
-    state = torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"]
-    network.load_state_dict({k.removeprefix("network."): v for k, v in state.items()})
     weights = folder / WEIGHTS
-    save_torch(network, weights)
+    _keep(network, folder / BEST, weights)
     return weights
+
+
+def keep_last(recipe: Recipe, places: Places, out: Path) -> bool:
+    """Write the averaged weights of a run's last epoch; False if it has ended none."""
+    checkpoint = places.run(recipe.card.name) / LAST
+    if checkpoint.exists():
+        _keep(build_torch(recipe.card), checkpoint, out)
+    return checkpoint.exists()
+
+
+def _keep(network: nn.Module, checkpoint: Path, out: Path) -> None:
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    network.load_state_dict({k.removeprefix("network."): v for k, v in state.items()})
+    save_torch(network, out)

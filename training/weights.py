@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pellucid.architectures import build
 from pellucid.architectures.weights import load_torch
 from pellucid.cards import Card
 from training.places import FINISHED, RECIPE, WEIGHTS, Places
-from training.recipe import Model, Package, Recipe, Start
+from training.recipe import File, Model, Package, Recipe, Start
 
 
 class NoWeights(Exception):
@@ -39,9 +40,15 @@ def start_weights(start: Start, places: Places) -> Path:
     Raises:
         NoWeights: it is not there, or the recipe names no model.
     """
-    if not isinstance(start, Model):
-        raise NoWeights(f"{start.package} has weights of torch: start from a model")
-    return trained(start.model, places)[1]
+    match start:
+        case Model():
+            return trained(start.model, places)[1]
+        case File():
+            if not start.file.exists():
+                raise NoWeights(f"there is no file {start.file}")
+            return start.file
+        case Package():
+            raise NoWeights(f"{start.package} has weights of torch: start from a model")
 
 
 def start_torch(module: nn.Module, start: Start, places: Places) -> None:
@@ -54,14 +61,16 @@ def start_torch(module: nn.Module, start: Start, places: Places) -> None:
         NoWeights: they are not there, not what the recipe says, or of another network.
     """
     found = _read(start, places)
-    ours = module.state_dict()
+    # Counters of batch normalisation are in no file of ours.
+    ours = {key: value for key, value in module.state_dict().items() if value.ndim}
+    found = {key: value for key, value in found.items() if value.ndim}
     if set(found) != set(ours):
         # Other names: the order of the layers decides.
         if len(found) != len(ours):
             raise NoWeights(f"{start} has {len(found)} arrays, the network {len(ours)}")
         found = dict(zip(ours, found.values(), strict=True))
     fitting = {key: _fit(key, found[key], ours[key], list(ours)[-2:]) for key in ours}
-    module.load_state_dict(fitting)
+    module.load_state_dict(fitting, strict=False)
 
 
 def _fit(key: str, theirs: Tensor, ours: Tensor, head: list[str]) -> Tensor:
@@ -77,6 +86,8 @@ def _fit(key: str, theirs: Tensor, ours: Tensor, head: list[str]) -> Tensor:
 def _read(start: Start, places: Places) -> dict[str, Tensor]:
     if isinstance(start, Model):
         return trained_torch(start.model, places)[1].state_dict()
+    if isinstance(start, File):
+        return load_file(start_weights(start, places))
     return _read_package(start)
 
 

@@ -1,16 +1,18 @@
 """A torch training is measured, can be interrupted anywhere, and is not started twice."""
 
 import json
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests.tiny_sets import XRAY_CARD, picture, recipe_of
+from training import unfinished
 from training.__main__ import run
 from training.places import Places
 from training.torch_loop import rate
-from training.weights import NoWeights, start_torch
+from training.weights import NoWeights, build_torch, start_torch
 
 KERMANY = [{"kind": "kermany"}]
 
@@ -161,3 +163,19 @@ def test_several_findings_are_measured_each_for_itself(places):
     assert figures["validation"]["hernia"] == {"positives": 0}
     aucs = [figures["validation"][label]["auc"]["value"] for label in ("mass", "edema")]
     assert figures["macro_auc"] == pytest.approx(sum(aucs) / 2, abs=1e-3)
+
+
+def test_what_an_unfinished_run_has_learnt_is_kept_and_taken_up(places, tmp_path, monkeypatch):
+    recipe = recipe_of(XRAY_CARD, KERMANY, stages=[{"epochs": 3, "hidden": 0.5}])
+    stop_after_two_epochs(recipe, places)
+    options = [f"--data={places.data}", f"--runs={places.runs}"]
+    monkeypatch.setattr(sys, "argv", ["unfinished", str(tmp_path / "kept"), *options])
+    unfinished.main()
+    kept = tmp_path / "kept/tiny.safetensors"
+    other = recipe_of({**XRAY_CARD, "name": "other"}, KERMANY, start={"kind": "file", "file": kept})
+    network = build_torch(other.card)
+    start_torch(network, other.start, places)
+    state = torch.load(places.run("tiny") / "last.ckpt", weights_only=True)["state_dict"]
+    for key, value in load_file(kept).items():
+        torch.testing.assert_close(network.state_dict()[key], value.float())
+        torch.testing.assert_close(state[f"network.{key}"], value.float(), atol=1e-3, rtol=1e-3)
