@@ -56,9 +56,9 @@ proto: $(READY)  ## Generate pellucid/api from protos/
 bench: $(READY)  ## Measure speed and memory; BENCH passes options on
 	$(BIN)/python -m benchmarks $(BENCH)
 
-train: $(READY)  ## Train MODEL from DATA
+train: $(READY)  ## Train MODEL as its recipe says from DATA; SET="seed=1 batch=64" changes it
 	@test -n "$(MODEL)" || { echo "say which: make train MODEL=pneumonia_densenet121"; exit 1; }
-	$(BIN)/python -m training $(MODEL) --data $(DATA)
+	$(BIN)/python -m training training/recipes/$(MODEL).yaml --data $(DATA) $(patsubst %,--set %,$(SET))
 
 # Not after setup, which needs a lock that fits pyproject.toml.
 lock:  ## Pin every dependency anew, with hashes; LOCK=--no-upgrade keeps what still fits

@@ -1,41 +1,86 @@
-"""Train a model from its data, measure it, and put it into the repository: `make train`."""
+"""`python -m training RECIPE`: train a model as a recipe says, and measure it on validation.
+
+An interrupted training goes on from its last checkpoint. The test split is never read here.
+"""
 
 import argparse
-from importlib import import_module
+import json
+import logging
 from pathlib import Path
+from typing import Any
 
-from pellucid.architectures.weights import load_arrays, save_arrays
-from pellucid.cards import Card
-from pellucid.repository.build import build_model
-from training.publish import publish
+import yaml
 
-ROOT = Path(__file__).parents[1]
-MODELS = {
-    "pneumonia_densenet121": ("training.pneumonia", "kermany"),
-    "speech_mobilenet_v2": ("training.speech", "speech"),
-}
-"""Module and data set of each model; the module has `train` and `measure`."""
+from training.copies import with_copies
+from training.datasets.clips import check_clips
+from training.datasets.pictures import check_splits
+from training.places import FINISHED, RECIPE, Places
+from training.recipe import Recipe
 
 
 def main() -> None:
-    """Train, measure and publish one model; an interrupted training goes on where it was."""
-    parser = argparse.ArgumentParser(prog="python -m training", description=main.__doc__)
-    parser.add_argument("model", choices=sorted(MODELS))
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="checkpoints, curves")
-    parser.add_argument("--repository", type=Path, default=ROOT / "triton_repo")
+    """Train one model, unless its run is finished."""
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
+    Places.add_options(parser)
     options = parser.parse_args()
-    folder = options.repository / options.model
-    card = Card.read(folder / "card.yaml")
-    module, data_set = MODELS[options.model]
-    data, run = options.data / data_set, options.runs / options.model
-    # Only the framework of the model that is trained is loaded.
-    model = import_module(module)
-    shipped = run / "shipped.safetensors"
-    save_arrays(load_arrays(model.train(card, data, run)), shipped)
-    thresholds, quality = model.measure(card, data, shipped)
-    publish(folder, shipped, thresholds, quality)
-    build_model(folder)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    run(Recipe.read(options.recipe, options.changes), Places.of(options))
+
+
+def run(recipe: Recipe, places: Places) -> None:
+    """Train, measure on validation, and write the figures as the run's last file.
+
+    Raises:
+        ValueError: the run's folder has a run of another recipe.
+    """
+    folder = places.run(recipe.card.name)
+    if (folder / FINISHED).exists():
+        logging.info("%s is finished: %s", recipe.card.name, folder)
+        return
+    _claim(folder, recipe)
+    figures = (
+        _train_on_clips(recipe, places) if recipe.hears else _train_on_pictures(recipe, places)
+    )
+    (folder / FINISHED).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    logging.info("%s: %s", recipe.card.name, json.dumps(figures))
+
+
+# Frameworks are slow to start, and a recipe or data at fault need none.
+
+
+def _train_on_pictures(recipe: Recipe, places: Places) -> dict[str, Any]:
+    training, validation = (recipe.load_pictures(places.data, split) for split in ("train", "val"))
+    check_splits({"train": training, "val": validation})
+    if recipe.framework == "torch":
+        from training.torch_loop import train
+    else:
+        from training.keras_data import train_on_pictures as train
+    from training.measuring import measure_pictures
+
+    return measure_pictures(recipe.card, train(recipe, training, validation, places), validation)
+
+
+def _train_on_clips(recipe: Recipe, places: Places) -> dict[str, Any]:
+    training, validation = (recipe.load_clips(places.data, split) for split in ("train", "val"))
+    check_clips({"train": training, "val": validation})
+    if copies := recipe.sound_changes.copies:
+        training = with_copies(training, places.runs / "cache", copies, recipe.seed)
+    from training.keras_data import train_on_clips
+    from training.measuring_clips import measure_clips
+
+    weights = train_on_clips(recipe, training, validation, places)
+    return measure_clips(recipe.card, weights, validation)
+
+
+def _claim(folder: Path, recipe: Recipe) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / RECIPE
+    if kept.exists() and Recipe.read(kept).digest != recipe.digest:
+        raise ValueError(f"{folder} has a run of another recipe: remove it, or choose other --runs")
+    tree = recipe.model_dump(mode="json", exclude_unset=True)
+    kept.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
 
 
 if __name__ == "__main__":

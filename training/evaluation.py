@@ -1,14 +1,15 @@
 """Figures for a card: how well two classes are told apart, with bootstrap intervals."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score, roc_curve
 
-Labels = NDArray[np.int64]
-Scores = NDArray[np.float64]
+from training.calibration import Labels, Scores, brier_score, calibration_error
 
 RESAMPLES = 2000
 DIGITS = 4
@@ -93,8 +94,8 @@ def evaluate(
     Args:
         labels: 0 or 1, shape `(N,)`.
         scores: from 0 to 1, larger means 1, shape `(N,)`.
-        threshold: chosen on the validation split; used by all but AUC, EER and the
-            accuracy at one half.
+        threshold: chosen on the validation split; used by accuracy, balanced accuracy,
+            sensitivity, specificity and F1.
         owners: patient, speaker or voice of each case, as for `bootstrap`.
     """
     measures: dict[str, Callable[[Labels, Scores], float]] = {
@@ -104,7 +105,10 @@ def evaluate(
         "balanced_accuracy": lambda y, s: float(balanced_accuracy_score(y, s >= threshold)),
         "sensitivity": lambda y, s: float(np.mean(s[y == 1] >= threshold)),
         "specificity": lambda y, s: float(np.mean(s[y == 0] < threshold)),
+        "f1": lambda y, s: float(f1_score(y, s >= threshold, zero_division=0)),
         "equal_error_rate": equal_error_rate,
+        "brier": brier_score,
+        "calibration_error": calibration_error,
     }
     figures: dict[str, object] = {
         name: bootstrap(measure, labels, scores, owners).as_dict()
@@ -112,6 +116,32 @@ def evaluate(
     }
     counts = {"positives": int(labels.sum()), "negatives": int((1 - labels).sum())}
     return {"threshold": threshold, **counts, **figures}
+
+
+def mean_auc(targets: NDArray[Any], scores: NDArray[Any]) -> float:
+    """Mean area under the ROC curve over the labels that have positives and negatives."""
+    areas = []
+    for truth, score in zip(targets.T, scores.T, strict=True):
+        known = ~np.isnan(truth)
+        if len(set(truth[known])) == 2:
+            areas.append(float(roc_auc_score(truth[known], score[known])))
+    return float(np.mean(areas)) if areas else math.nan
+
+
+def operating_points(labels: Labels, scores: Scores) -> dict[str, float]:
+    """Thresholds of one label by name, chosen on the validation split.
+
+    `balanced` has the best balanced accuracy; `sensitive` misses one positive in twenty, `specific`
+    alarms at one negative in twenty; `fixed_0.3` is what systems before this one used throughout.
+    """
+    positives, negatives = scores[labels == 1], scores[labels == 0]
+    points = {
+        "balanced": best_threshold(labels, scores),
+        "sensitive": float(np.quantile(positives, 0.05)),
+        "specific": float(np.nextafter(np.quantile(negatives, 0.95), 1)),
+        "fixed_0.3": 0.3,
+    }
+    return {name: round(value, DIGITS) for name, value in points.items()}
 
 
 def recall_by_group(

@@ -11,8 +11,12 @@ from typing import Any
 from pellucid.cards import Architecture
 
 BUILDERS: Mapping[str, tuple[str, str]] = {
+    "alexnet": ("torch", "pellucid.architectures.alexnet"),
     "densenet121": ("torch", "pellucid.architectures.densenet"),
+    "efficientnet_lite": ("torch", "pellucid.architectures.efficientnet"),
     "mobilenet_v2": ("keras", "pellucid.architectures.mobilenet"),
+    "resnet18": ("torch", "pellucid.architectures.resnet"),
+    "small_cnn": ("torch", "pellucid.architectures.small_cnn"),
 }
 """Framework and module of each builder; the function in the module has the builder's name."""
 

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from training.calibration import brier_score, calibration_error, temperature
 from training.evaluation import (
     best_threshold,
     bootstrap,
     equal_error_rate,
     evaluate,
+    mean_auc,
+    operating_points,
     recall_by_group,
 )
 
@@ -70,3 +73,35 @@ def test_the_recall_of_a_group_counts_its_own_class():
     groups = ("voice", "voice", "room", "room", "old", "old", "new", "new")
     recall = recall_by_group(LABELS, scores, groups, 0.5)
     assert recall == {"new": 1.0, "old": 0.5, "room": 0.5, "voice": 1.0}
+
+
+def test_scores_that_mean_what_they_say_have_no_calibration_error():
+    rng = np.random.default_rng(0)
+    scores = rng.uniform(size=50_000)
+    labels = (rng.uniform(size=50_000) < scores).astype(int)
+    assert calibration_error(labels, scores) < 0.01
+    assert brier_score(labels, scores) == pytest.approx(1 / 6, abs=0.01)
+    assert calibration_error(labels, scores**3) > 0.1
+
+
+def test_the_temperature_undoes_overconfidence():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, 20_000)
+    labels = (rng.uniform(size=20_000) < 1 / (1 + np.exp(-logits))).astype(int)
+    assert temperature(labels, 3 * logits) == pytest.approx(3, rel=0.05)
+
+
+def test_operating_points_keep_what_their_names_promise():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 1_000)
+    scores = 1 / (1 + np.exp(-rng.normal(2.0 * labels - 1)))
+    points = operating_points(labels, scores)
+    assert np.mean(scores[labels == 1] >= points["sensitive"]) == pytest.approx(0.95, abs=0.01)
+    assert np.mean(scores[labels == 0] < points["specific"]) == pytest.approx(0.95, abs=0.01)
+    assert points["fixed_0.3"] == 0.3
+
+
+def test_the_mean_auc_leaves_out_labels_without_both_classes_and_unknown_targets():
+    targets = np.array([[1, 1, np.nan], [0, 1, 1], [0, 1, 0], [1, 1, 1]], float)
+    scores = np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.9], [0.2, 0.3, 0.1], [0.8, 0.4, 0.8]])
+    assert mean_auc(targets, scores) == 1

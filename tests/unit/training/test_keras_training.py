@@ -1,0 +1,65 @@
+"""A Keras training is measured, and goes on after an interruption as if there had been none."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
+from training.__main__ import run
+from training.places import Places
+
+CLIPS = [{"kind": "speech"}, {"kind": "speech_neural"}]
+KERAS_XRAY_CARD = {
+    **XRAY_CARD,
+    "preprocess": {**XRAY_CARD["preprocess"], "layout": "HWC", "height": 32, "width": 32},
+    "architecture": {
+        "framework": "keras",
+        "builder": "mobilenet_v2",
+        "arguments": {"height": 32, "width": 32, "outputs": 1, "alpha": 0.35},
+    },
+}
+
+
+def test_clips_of_two_sets_are_judged_by_the_worse_of_them(speech, tmp_path):
+    places = Places(speech, tmp_path / "runs", tmp_path / "repository")
+    recipe = recipe_of(SPEECH_CARD, CLIPS, choose="auc", changes={"copies": 1})
+    run(recipe, places)
+    folder = places.run("tiny_speech")
+    lines = (folder / "curves.csv").read_text().splitlines()
+    last = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
+    aucs = [float(last[f"val_auc_{name}"]) for name in ("speech", "speech_neural")]
+    assert float(last["chosen"]) == min(aucs)
+    figures = json.loads((folder / "finished.json").read_text())
+    assert set(figures["validation"]) == {"speech", "speech_neural"}
+
+
+# A process that is interrupted leaves the closing of its curves to the system.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(kermany, tmp_path):
+    recipe = recipe_of(
+        KERAS_XRAY_CARD,
+        [{"kind": "kermany"}],
+        stages=[{"epochs": 3, "hidden": 0.2}],
+        optimiser={"learning_rate": 1e-3, "average": 0.5},
+        choose="loss",
+    )
+    whole, parted = (
+        Places(kermany, tmp_path / name, tmp_path / "repository") for name in ("whole", "parted")
+    )
+    run(recipe, whole)
+
+    def stop(self, epoch, logs=None) -> None:
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.callbacks.CSVLogger, "on_epoch_begin", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(recipe, parted)
+    run(recipe, parted)
+    ours, theirs = (load_file(each.run("tiny") / "weights.safetensors") for each in (whole, parted))
+    for key, value in ours.items():
+        np.testing.assert_allclose(theirs[key], value, atol=2e-3, rtol=2e-2, err_msg=key)

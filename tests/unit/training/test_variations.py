@@ -1,0 +1,107 @@
+"""What training does to pictures and sounds stays in range, is seeded, and hides what it should."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator
+
+from pellucid.cards import Card
+from tests.tiny_sets import SPEECH_CARD, XRAY_CARD
+from training import sounds
+from training.drawing import RandomRows, label_odds
+from training.pictures import hide, hide_share, normalise, vary
+from training.recipe import PictureChanges
+
+IMAGE = Card.model_validate(XRAY_CARD).preprocess
+SOUND = Card.model_validate(SPEECH_CARD).preprocess
+EVERYTHING = PictureChanges(resolution=1, spectrum=1)
+
+
+@pytest.fixture
+def pictures() -> torch.Tensor:
+    images = torch.randint(256, (6, 1, 32, 32), generator=Generator().manual_seed(0))
+    return normalise(images.byte(), 32, IMAGE)
+
+
+def test_varied_pictures_stay_between_black_and_white(pictures):
+    x = vary(pictures, IMAGE, EVERYTHING, Generator().manual_seed(0))
+    assert x.shape == pictures.shape
+    assert x.min() >= -2 and x.max() <= 2 and not torch.equal(x, pictures)
+
+
+def test_the_same_seed_varies_pictures_in_the_same_way(pictures):
+    first, second = (
+        vary(pictures, IMAGE, EVERYTHING, Generator().manual_seed(3)) for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+def test_no_change_leaves_pictures_as_they_are(pictures):
+    nothing = PictureChanges(pose=0, mirror=False, sharpness=0, exposure=0, noise=0)
+    x = vary(pictures, IMAGE, nothing, Generator().manual_seed(0))
+    torch.testing.assert_close(x, pictures)
+
+
+def test_hidden_cells_take_the_mean_or_black_and_the_rest_stays(pictures):
+    x = hide(pictures, 1.0, IMAGE, Generator().manual_seed(0))
+    means = pictures.mean(dim=(2, 3), keepdim=True).expand_as(x)
+    same = (x == pictures) | torch.isclose(x, means) | torch.isclose(x, torch.tensor(-2.0))
+    assert same.all() and not torch.equal(x, pictures)
+    assert torch.equal(hide(pictures, 0.0, IMAGE, Generator().manual_seed(0)), pictures)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_share_of_the_cells_is_hidden_exactly(pictures, share):
+    x = hide_share(pictures, share, Generator().manual_seed(0))
+    means = pictures.mean(dim=(2, 3), keepdim=True).expand_as(x)
+    assert torch.isclose(x, means).float().mean().item() == pytest.approx(share, abs=0.02)
+
+
+def clips(count: int = 6) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal((count, 4_000)) * 3_000).astype(np.int16)
+
+
+def test_varied_sounds_stay_in_the_contracts_range_and_are_seeded():
+    first, second = (sounds.varied(clips(), SOUND, 1.5, np.random.default_rng(5)) for _ in range(2))
+    low, high = SOUND.value_range
+    assert first.shape == (6, 32, 32) and np.array_equal(first, second)
+    assert first.min() >= low[0] - 1e-6 and first.max() <= high[0] + 1e-6
+
+
+@pytest.mark.parametrize(
+    "device",
+    [sounds._room, sounds._microphone, sounds._clip, sounds._noise, sounds._band, sounds._codec],
+)
+def test_a_device_keeps_length_and_most_of_the_sound(device):
+    sound = np.sin(np.arange(16_000) * 0.2).astype(np.float32) * 0.3
+    for seed in range(8):
+        heard = device(sound, 16_000, np.random.default_rng(seed))
+        assert heard.shape == sound.shape and heard.dtype == np.float32
+        spectra = [np.abs(np.fft.rfft(each)) for each in (sound, heard)]
+        assert spectra[0].argmax() == pytest.approx(spectra[1].argmax(), abs=2)
+
+
+def test_hidden_cells_of_a_spectrogram_take_silence_or_the_mean():
+    x = sounds.inputs(clips(), SOUND)
+    hidden = sounds.hide(x.copy(), 1.0, SOUND, np.random.default_rng(0))
+    silence = SOUND.value_range[0][0]
+    for before, after in zip(x, hidden, strict=True):
+        changed = after[after != before]
+        assert np.isclose(changed, silence).all() or np.isclose(changed, before.mean()).all()
+
+
+def test_labels_are_drawn_equally_often_however_rare_they_are():
+    targets = torch.tensor([[1.0]] * 90 + [[0.0]] * 10)
+    assert label_odds(targets)[:90].sum() == pytest.approx(1)
+    rows = torch.cat(list(RandomRows(targets, 2_000, 50, balanced=True, seed=0)))
+    assert targets[rows].mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_unbalanced_draws_see_everything_once_before_anything_twice():
+    targets = torch.zeros(10, 3)
+    sampler = RandomRows(targets, 20, 5, balanced=False, seed=0)
+    rows = torch.cat(list(sampler))
+    assert sorted(rows[:10].tolist()) == list(range(10)) and len(sampler) == 4
+    sampler.set_epoch(1)
+    assert not torch.equal(torch.cat(list(sampler)), rows)

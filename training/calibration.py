@@ -1,0 +1,44 @@
+"""Whether scores mean what they say, and where they are cut."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+Labels = NDArray[np.int64]
+Scores = NDArray[np.float64]
+
+BINS = 10
+
+
+def brier_score(labels: Labels, scores: Scores) -> float:
+    """Mean squared distance of the scores from the truth, from 0 to 1."""
+    return float(np.mean((scores - labels) ** 2))
+
+
+def calibration_error(labels: Labels, scores: Scores) -> float:
+    """Mean distance of a score from the share of positives among cases that score alike.
+
+    Cases are put into ten bins of the same number by their score, so that crowded ends count as
+    they do in use (adaptive calibration error, arXiv:1904.01685).
+    """
+    order = np.argsort(scores, kind="stable")
+    bins = [each for each in np.array_split(order, BINS) if each.size]
+    gaps = [abs(scores[each].mean() - labels[each].mean()) * each.size for each in bins]
+    return float(np.sum(gaps) / len(scores))
+
+
+def temperature(labels: Labels, logits: NDArray[np.float64]) -> float:
+    """What to divide logits by so that their scores mean what they say (arXiv:1706.04599).
+
+    Choose it on the validation split.
+
+    Args:
+        labels: 0 or 1, `(N,)`.
+        logits: log odds of 1, `(N,)`.
+    """
+
+    def loss(log_temperature: float) -> float:
+        margins = np.where(labels == 1, logits, -logits) / np.exp(log_temperature)
+        return float(np.logaddexp(0, -margins).mean())
+
+    return round(float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x)), 4)

@@ -1,0 +1,42 @@
+"""A MedMNIST `.npz` file (arXiv:2110.14795): pictures and labels of each split."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from pellucid.cards import Activation, Card
+from training.datasets.pictures import BadData, Pictures, targets_of
+
+
+class MedMnist(BaseModel):
+    """A file with `SPLIT_images` uint8 `(N, H, W)` or `(N, H, W, 3)` and `SPLIT_labels`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["medmnist"]
+    file: Path
+    """Beside the other data sets, e.g. `medmnist/pneumoniamnist.npz`."""
+
+    def load(self, root: Path, split: str, card: Card) -> Pictures:
+        """Read one split: `train`, `val` or `test`.
+
+        Labels are `(N, 1)` class numbers, or `(N, K)` zeros and ones where several may be present.
+        """
+        path = root / self.file
+        with np.load(path, allow_pickle=False) as arrays:
+            if missing := {f"{split}_images", f"{split}_labels"} - set(arrays):
+                raise BadData(f"{path} has no {sorted(missing)}; it has {sorted(arrays)}")
+            images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"].astype(np.int64)
+        several = card.output.activation is Activation.SIGMOID
+        wanted = len(card.labels) if several else 1
+        if labels.shape[1] != wanted:
+            raise BadData(f"{path} has {labels.shape[1]} labels a picture, the card {wanted}")
+        planes = torch.from_numpy(images.reshape(*images.shape[:3], -1)).permute(0, 3, 1, 2)
+        # The file does not say whose a picture is.
+        owners = tuple(f"{split} {number}" for number in range(len(images)))
+        targets = torch.from_numpy(labels).float() if several else targets_of(labels[:, 0], card)
+        groups = tuple(str(row) for row in labels.tolist())
+        return Pictures(planes.contiguous(), targets, owners, groups)

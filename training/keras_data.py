@@ -1,0 +1,115 @@
+"""What Keras networks learn from: batches of varied clips or pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator
+
+from pellucid.contracts import ImageContract, Layout, LogMelContract
+from training import sounds
+from training.datasets.clips import Clips
+from training.datasets.pictures import Pictures
+from training.drawing import PairDraw, draw_rows, in_order
+from training.keras_loop import EpochBatches, Questions, train
+from training.pictures import normalise, vary
+from training.places import Places
+from training.recipe import Recipe, Stage
+from training.variation import PictureVariation
+
+Floats = NDArray[np.float32]
+
+
+class VariedClips(EpochBatches):
+    """Clips in pairs of real and fake."""
+
+    def __init__(self, recipe: Recipe, clips: Clips) -> None:
+        """Draw from `clips`."""
+        super().__init__(recipe, len(clips))
+        contract = recipe.card.preprocess
+        assert isinstance(contract, LogMelContract)
+        self._clips, self._contract, self._pairs = clips, contract, PairDraw(clips)
+
+    def draw(self, stage: Stage, seed: list[int]) -> tuple[Floats, Floats]:
+        """Inputs `(N, n_mels, frames, 1)` and shares of the labels `(N, 2)`."""
+        rng = np.random.default_rng(seed)
+        rows = self._pairs.rows(self._recipe.batch, rng)
+        changes = self._recipe.sound_changes
+        x = sounds.varied(self._clips.samples[rows], self._contract, changes.devices, rng)
+        if changes.bars:
+            x = sounds.mask_bars(x, rng)
+        if stage.hidden:
+            x = sounds.hide(x, stage.hidden, self._contract, rng)
+        smoothing = self._recipe.optimiser.smoothing
+        y = np.eye(2, dtype=np.float32)[self._clips.labels[rows]]
+        return x[..., None], y * (1 - smoothing) + smoothing / 2
+
+
+class VariedPictures(EpochBatches):
+    """Pictures, their labels drawn equally often where the recipe says so."""
+
+    def __init__(self, recipe: Recipe, pictures: Pictures, variation: PictureVariation) -> None:
+        """Draw from `pictures` and vary them."""
+        super().__init__(recipe, len(pictures))
+        self._pictures, self._variation = pictures, variation
+        self._layout = recipe.card.preprocess.layout
+
+    def draw(self, stage: Stage, seed: list[int]) -> tuple[Floats, Floats]:
+        """Inputs `(N, *shape)` and shares of the labels `(N, K)`."""
+        generator = Generator().manual_seed(int(np.random.default_rng(seed).integers(2**31)))
+        rows = draw_rows(
+            self._pictures.targets, self._recipe.batch, generator, balanced=self._recipe.balanced
+        )
+        x, y = self._variation(
+            self._pictures.images[rows], self._pictures.targets[rows], stage, generator
+        )
+        return arranged(x.numpy(), self._layout), y.numpy()
+
+
+def arranged(x: Floats, layout: Layout) -> Floats:
+    """Planes `(N, C, H, W)` in the order of the axes that a network wants."""
+    return x if layout is Layout.CHW else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def train_on_clips(recipe: Recipe, training: Clips, validation: Clips, places: Places) -> Path:
+    """Train on clips; as `keras_loop.train`."""
+    contract = recipe.card.preprocess
+    assert isinstance(contract, LogMelContract)
+    changed = sounds.varied(
+        validation.samples, contract, recipe.sound_changes.devices, np.random.default_rng(1)
+    )
+    questions = Questions(
+        {
+            "": sounds.inputs(validation.samples, contract)[..., None],
+            "changed_": changed[..., None],
+        },
+        validation.labels,
+        np.array(validation.sets),
+    )
+    return train(recipe, VariedClips(recipe, training), questions, places)
+
+
+def train_on_pictures(
+    recipe: Recipe, training: Pictures, validation: Pictures, places: Places
+) -> Path:
+    """Train on pictures of two classes; as `keras_loop.train`."""
+    contract = recipe.card.preprocess
+    assert isinstance(contract, ImageContract)
+    torch.set_num_threads(recipe.threads)
+    plain = torch.cat([normalise(x, contract.height, contract) for x, _ in in_order(validation)])
+    generator = Generator().manual_seed(1)
+    changed = [
+        vary(x, contract, recipe.picture_changes, generator)
+        for x in torch.split(plain, recipe.batch)
+    ]
+    questions = Questions(
+        {
+            "": arranged(plain.numpy(), contract.layout),
+            "changed_": arranged(torch.cat(changed).numpy(), contract.layout),
+        },
+        validation.targets[:, -1].long().numpy(),
+        np.full(len(validation), "pictures"),
+    )
+    batches = VariedPictures(recipe, training, PictureVariation(recipe, places))
+    return train(recipe, batches, questions, places)

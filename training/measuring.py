@@ -1,0 +1,119 @@
+"""Figures of a trained network on one split: quality, hidden segments, baselines."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from pellucid.architectures.weights import load_torch
+from pellucid.cards import Activation, Card
+from pellucid.contracts import ImageContract
+from training.calibration import temperature
+from training.datasets.pictures import Pictures
+from training.drawing import in_order
+from training.evaluation import evaluate, mean_auc, operating_points
+from training.pictures import hide_share, normalise
+from training.weights import build_torch, channels_last
+
+HIDDEN = (0.0, 0.25, 0.5, 0.75, 1.0)
+DIGITS = 4
+
+
+def measure_pictures(card: Card, weights: Path, pictures: Pictures) -> dict[str, Any]:
+    """Measure a network on the split that thresholds are chosen on.
+
+    Args:
+        card: the model's.
+        weights: float16 safetensors, as they are shipped.
+        pictures: of the split.
+    """
+    contract = card.preprocess
+    assert isinstance(contract, ImageContract)
+    score = scorer(card, weights)
+    inputs = [normalise(x, contract.height, contract) for x, _ in in_order(pictures)]
+    truths = pictures.targets.numpy()
+    labels = card.labels
+    if card.output.activation is not Activation.SIGMOID:
+        positive = card.output.positive_label or labels[-1]
+        truths, labels = truths[:, -1:], (positive,)
+    generator = Generator().manual_seed(0)
+    hidden = {
+        share: score([hide_share(x, share, generator) for x in inputs])[:, -len(labels) :]
+        for share in HIDDEN
+    }
+    black = -contract.mean[0] / contract.std[0]
+    dark = score([torch.full_like(inputs[0][:1], black)])[:, -len(labels) :]
+    figures: dict[str, Any] = {}
+    for column, label in enumerate(labels):
+        known = ~np.isnan(truths[:, column])
+        truth = truths[known, column].astype(np.int64)
+        if len(set(truth.tolist())) < 2:
+            figures[label] = {"positives": int(truth.sum())}
+            continue
+        owners = [owner for owner, kept in zip(pictures.owners, known, strict=True) if kept]
+        figures[label] = {
+            **_measure_label(truth, {k: v[known, column] for k, v in hidden.items()}, owners),
+            "black": round(float(dark[0, column]), DIGITS),
+        }
+    return {"validation": figures, "macro_auc": round(mean_auc(truths, hidden[0.0]), DIGITS)}
+
+
+def _measure_label(
+    truth: NDArray[np.int64], hidden: dict[float, NDArray[np.float64]], owners: list[str]
+) -> dict[str, Any]:
+    scores = hidden[0.0]
+    points = operating_points(truth, scores)
+    threshold = points["balanced"]
+    eps = 1e-6
+    odds = np.log(np.clip(scores, eps, 1 - eps) / np.clip(1 - scores, eps, 1 - eps))
+    return {
+        **evaluate(truth, scores, threshold, owners),
+        "operating_points": points,
+        "temperature": temperature(truth, odds),
+        "hidden": {
+            f"{share:.0%}": {
+                "accuracy": round(float(np.mean((each >= threshold) == truth)), DIGITS),
+                "score": [round(float(q), DIGITS) for q in np.quantile(each, (0.05, 0.5, 0.95))],
+            }
+            for share, each in hidden.items()
+        },
+    }
+
+
+def scorer(card: Card, weights: Path) -> Callable[[list[Tensor]], NDArray[np.float64]]:
+    """What turns inputs `(N, C, H, W)` into scores of the labels, `(N, K)`."""
+    assert card.architecture is not None
+
+    def scores_of(logits: Tensor) -> NDArray[np.float64]:
+        softmax = card.output.activation is Activation.SOFTMAX
+        wide = logits.double()
+        return np.asarray((wide.softmax(1) if softmax else wide.sigmoid()).numpy())
+
+    if card.architecture.framework == "keras":
+        # The other framework is loaded only where it is needed.
+        from pellucid.architectures.weights import load_keras
+        from training.keras_data import arranged
+        from training.keras_loop import build_keras
+
+        model = build_keras(card)
+        load_keras(model, weights)
+
+        def keras_scores(inputs: list[Tensor]) -> NDArray[np.float64]:
+            x = arranged(torch.cat(inputs).numpy(), card.preprocess.layout)
+            return scores_of(torch.from_numpy(model.predict(x, batch_size=64, verbose=0)))
+
+        return keras_scores
+    module = build_torch(card)
+    load_torch(module, weights)
+    module = channels_last(module.eval())
+
+    @torch.inference_mode()
+    def torch_scores(inputs: list[Tensor]) -> NDArray[np.float64]:
+        logits = [module(x.contiguous(memory_format=torch.channels_last)) for x in inputs]
+        return scores_of(torch.cat(logits))
+
+    return torch_scores

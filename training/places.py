@@ -1,0 +1,47 @@
+"""Where trainings read and write."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[1]
+
+WEIGHTS, RECIPE, FINISHED = "weights.safetensors", "recipe.yaml", "finished.json"
+"""Files of a run: what it ends with, what it was started with, and its figures, written last."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders of trainings."""
+
+    data: Path
+    """The data sets, a folder each."""
+    runs: Path
+    """The runs, a folder each: checkpoints, curves, weights."""
+    repository: Path
+    """The served models."""
+
+    def run(self, model: str) -> Path:
+        """The run of a recipe."""
+        return self.runs / model
+
+    @staticmethod
+    def add_options(parser: argparse.ArgumentParser) -> None:
+        """Add an option for each folder."""
+        parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared/data")
+        parser.add_argument("--runs", type=Path, default=_ROOT / "runs")
+        parser.add_argument("--repository", type=Path, default=_ROOT / "triton_repo")
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> "Places":
+        """The folders that options name."""
+        return cls(options.data, options.runs, options.repository)
+
+    @property
+    def options(self) -> list[str]:
+        """The same as options of a command."""
+        return [
+            f"--data={self.data}",
+            f"--runs={self.runs}",
+            f"--repository={self.repository}",
+        ]

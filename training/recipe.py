@@ -1,0 +1,245 @@
+"""Recipes: small YAML files that say all about a training, checked before anything is read."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pellucid.cards import Activation, Card
+from pellucid.contracts import LogMelContract
+from training.datasets.chexpert import CheXpert
+from training.datasets.clips import Clips
+from training.datasets.fake_or_real import FakeOrReal
+from training.datasets.folders import PictureFolders
+from training.datasets.kermany import Kermany
+from training.datasets.medmnist import MedMnist
+from training.datasets.nih14 import Nih14
+from training.datasets.pictures import Pictures
+from training.datasets.speech import Speech
+from training.datasets.speech_neural import SpeechNeural
+
+PictureSource = CheXpert | Kermany | MedMnist | Nih14 | PictureFolders
+ClipSource = FakeOrReal | Speech | SpeechNeural
+Source = Annotated[PictureSource | ClipSource, Field(discriminator="kind")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Stage(_Part):
+    """A run of epochs of one kind."""
+
+    epochs: int = Field(gt=0)
+    size: int | None = Field(default=None, gt=0)
+    """Side of the pictures in pixels; absent: as the card says."""
+    trained: Literal["all", "head"] = "all"
+    """`head` leaves all but the last layer as it is: for weights that come from elsewhere."""
+    hidden: float = Field(default=0, ge=0, le=1)
+    """Share of the inputs of which random segments are replaced by a baseline."""
+    taught: float = Field(default=0, ge=0, le=1)
+    """Share of the teacher's scores in what is to be answered; the labels have the rest."""
+
+
+class Package(_Part):
+    """Weights from an installed Python package: a torch `state_dict` in the order of the layers."""
+
+    kind: Literal["package"]
+    package: str
+    file: Path
+    """Inside the package."""
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Model(_Part):
+    """Weights of another recipe, from its run or from the repository."""
+
+    kind: Literal["model"]
+    model: str
+
+
+class File(_Part):
+    """Weights of the same network from a safetensors file, as every training ends with one."""
+
+    kind: Literal["file"]
+    file: Path
+
+
+Start = Annotated[Package | Model | File, Field(discriminator="kind")]
+
+
+class PictureChanges(_Part):
+    """How strongly training varies pictures; 0 leaves a property alone."""
+
+    pose: float = Field(default=1, ge=0, le=2)
+    """1: up to 11 degrees, 15 % zoom, 10 % shift."""
+    mirror: bool = True
+    sharpness: float = Field(default=1, ge=0, le=2)
+    exposure: float = Field(default=1, ge=0, le=2)
+    noise: float = Field(default=1, ge=0, le=2)
+    resolution: float = Field(default=0, ge=0, le=1)
+    """Share of the pictures that lose detail, down to a quarter of the size."""
+    spectrum: float = Field(default=0, ge=0, le=1)
+    """Share of the pictures whose Fourier amplitudes are mixed with another's
+    (arXiv:2105.11120): what remains of both is the phase, the shape."""
+
+
+class SoundChanges(_Part):
+    """How training varies sounds."""
+
+    devices: float = Field(default=1, ge=0, le=1.5)
+    """Scales the odds of rooms, microphones, saturation, noise, band limits and codecs."""
+    bars: bool = True
+    """SpecAugment (arXiv:1904.08779)."""
+    copies: int = Field(default=2, ge=0, le=4)
+    """Copies of each real clip that are made by vocoders and learned as fake."""
+
+
+class Optimiser(_Part):
+    """AdamW on one cosine over all stages, after a linear warm-up."""
+
+    learning_rate: float = Field(gt=0)
+    body_share: float = Field(default=1, gt=0, le=1)
+    """Learning rate of all but the last layer, as a share of the learning rate."""
+    weight_decay: float = Field(default=0.02, ge=0)
+    warm_up: float = Field(default=0.1, ge=0, lt=1)
+    """Share of all steps."""
+    clip_norm: float = Field(default=1, gt=0)
+    smoothing: float = Field(default=0.05, ge=0, lt=1)
+    """Labels become `smoothing / 2` and `1 - smoothing / 2`."""
+    average: float = Field(default=0.99, gt=0, lt=1)
+    """Decay of the moving average of the weights, which is what is kept."""
+
+
+class Recipe(_Part):
+    """One model: its card, its data and how it is trained."""
+
+    card: Card
+    """The part of the card that people write; the training adds thresholds and quality."""
+    data: tuple[Source, ...] = Field(min_length=1)
+    start: Start | None = None
+    """Absent: random weights."""
+    teacher: str | None = None
+    """A trained model of the same labels whose scores are imitated (arXiv:2106.05237)."""
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    """Only epochs of the last one can be kept."""
+    examples_per_epoch: int | None = Field(default=None, gt=0)
+    """Absent: as many as there are."""
+    balanced: bool = True
+    """Draw each label as often as the others; for labels that exclude each other."""
+    batch: int = Field(default=32, gt=1)
+    optimiser: Optimiser
+    changes: PictureChanges | SoundChanges | None = None
+    """Absent: as a rule for the kind of data."""
+    choose: Literal["auc", "loss", "changed_auc", "changed_loss"] = "changed_loss"
+    """What the kept epoch is best at, on the validation split; `changed` as training changes it.
+    Of several sets of clips the worst counts."""
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    threads: int = Field(default=2, gt=0)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> Self:
+        if self.card.architecture is None:
+            raise ValueError("the card needs an architecture")
+        if self.hears != isinstance(self.card.preprocess, LogMelContract) or any(
+            isinstance(source, ClipSource) != self.hears for source in self.data
+        ):
+            raise ValueError("the data are not of the kind that the card's preprocess describes")
+        if self.balanced and self.card.output.activation is Activation.SIGMOID:
+            raise ValueError("labels that do not exclude each other cannot be balanced")
+        if self.teacher is None and any(stage.taught for stage in self.stages):
+            raise ValueError("a stage is taught, but there is no teacher")
+        if self.changes and isinstance(self.changes, SoundChanges) != self.hears:
+            raise ValueError("the changes are not of the kind that the data are")
+        return self
+
+    @property
+    def hears(self) -> bool:
+        """Whether it learns from clips; otherwise from pictures."""
+        return isinstance(self.data[0], ClipSource)
+
+    @property
+    def framework(self) -> Literal["torch", "keras"]:
+        """Of the network."""
+        assert self.card.architecture is not None  # checked above
+        return self.card.architecture.framework
+
+    def load_pictures(self, data: Path, split: str) -> Pictures:
+        """Read one split of all its sets.
+
+        Raises:
+            BadData: a set is not as its loader wants it.
+        """
+        sources = [source for source in self.data if isinstance(source, PictureSource)]
+        return Pictures.joined([source.load(data, split, self.card) for source in sources])
+
+    def load_clips(self, data: Path, split: str) -> Clips:
+        """Read one split of all its sets.
+
+        Raises:
+            BadData: a set is not as its loader wants it.
+        """
+        contract = self.card.preprocess
+        assert isinstance(contract, LogMelContract)  # checked above
+        sources = [source for source in self.data if isinstance(source, ClipSource)]
+        return Clips.joined([source.load(data, split, contract) for source in sources])
+
+    @property
+    def picture_changes(self) -> PictureChanges:
+        """How pictures are varied."""
+        return self.changes if isinstance(self.changes, PictureChanges) else PictureChanges()
+
+    @property
+    def sound_changes(self) -> SoundChanges:
+        """How clips are varied."""
+        return self.changes if isinstance(self.changes, SoundChanges) else SoundChanges()
+
+    @property
+    def epochs(self) -> int:
+        """Of all stages together."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def stage(self, epoch: int) -> Stage:
+        """The stage of an epoch, counted from 0."""
+        return [stage for stage in self.stages for _ in range(stage.epochs)][epoch]
+
+    @property
+    def digest(self) -> str:
+        """Of everything that decides the weights; a run goes on only with the same."""
+        card = self.card.model_dump_json(include={"labels", "output", "preprocess", "architecture"})
+        text = card + self.model_dump_json(exclude={"card", "threads"}, exclude_defaults=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def read(cls, path: Path, changes: Sequence[str] = ()) -> Self:
+        """Read a recipe and change some of its values.
+
+        Args:
+            path: of the YAML file.
+            changes: `key=value`, the key dotted (`stages.0.epochs=3`), the value YAML.
+
+        Raises:
+            ValueError: a change names no place in the recipe.
+            pydantic.ValidationError: it names the field that is wrong.
+        """
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for change in changes:
+            _change(tree, change)
+        return cls.model_validate(tree)
+
+
+def _change(tree: Any, change: str) -> None:
+    key, equals, value = change.partition("=")
+    if not equals:
+        raise ValueError(f"{change!r} is not key=value")
+    *way, last = (int(part) if part.isdigit() else part for part in key.split("."))
+    try:
+        for part in way:
+            tree = tree.setdefault(part, {}) if isinstance(tree, dict) else tree[part]
+        tree[last] = yaml.safe_load(value)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"there is no {key} in the recipe") from error

@@ -1,0 +1,258 @@
+"""Trainings of torch networks: Lightning has the loop, this module what a step is."""
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import (
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    TQDMProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger
+from torch import Generator, Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.utils.data import DataLoader
+
+from pellucid.architectures.weights import save_torch
+from pellucid.cards import Activation
+from pellucid.contracts import ImageContract
+from training.datasets.pictures import Pictures
+from training.drawing import Batch, PictureBatches, RandomRows, in_order
+from training.evaluation import mean_auc
+from training.pictures import normalise, vary
+from training.places import WEIGHTS, Places
+from training.recipe import Recipe
+from training.variation import PictureVariation
+from training.weights import build_torch, channels_last, start_torch
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+_EXPECTED = (
+    # Resuming needs what is there; batches come from memory; Lightning's own use of torch.
+    "Checkpoint directory",
+    "does not have many workers",
+    "isinstance.treespec, LeafSpec",
+)
+"""Beginnings or parts of the warnings of which a training needs none."""
+_PLAIN, _CHANGED = 0, 1
+"""The two validation loaders: pictures as they are, and as training changes them."""
+
+
+class Classifier(lightning.LightningModule):
+    """A network, what it learns from and how it is judged."""
+
+    def __init__(self, recipe: Recipe, network: nn.Module, variation: PictureVariation) -> None:
+        """Train `network` as `recipe` says.
+
+        Args:
+            recipe: of the training.
+            network: from inputs `(N, C, H, W)` to logits `(N, K)`.
+            variation: of the pictures.
+        """
+        super().__init__()
+        assert isinstance(recipe.card.preprocess, ImageContract)
+        self.recipe, self.contract = recipe, recipe.card.preprocess
+        self.network = network
+        self._variation = variation
+        self._generator = Generator()
+        self._answers: dict[int, list[tuple[Tensor, Tensor]]] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `(N, K)`."""
+        logits: Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
+        return logits.float()
+
+    def on_train_epoch_start(self) -> None:
+        """Train the layers that the stage names."""
+        head = self._head()
+        trained = self.recipe.stage(self.current_epoch).trained
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(trained == "all" or any(parameter is each for each in head))
+
+    def on_train_batch_start(self, batch: Batch, number: int) -> None:
+        """Make a step the same whether or not the run was interrupted before it."""
+        seed = self.recipe.seed * 1_000_003 + self.global_step
+        torch.manual_seed(seed)
+        self._generator = Generator(self.device).manual_seed(seed)
+
+    def training_step(self, batch: Batch, number: int) -> Tensor:
+        """Loss of one batch."""
+        stage = self.recipe.stage(self.current_epoch)
+        x, targets = self._variation(*batch, stage, self._generator)
+        loss = self.loss(self(x), targets)
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(x), prog_bar=True)
+        return loss
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy over what is known."""
+        if self.recipe.card.output.activation is Activation.SOFTMAX:
+            return cross_entropy(logits, targets)
+        known = ~targets.isnan()
+        return binary_cross_entropy_with_logits(logits[known], targets[known])
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last answers; the changes are the same in each epoch."""
+        self._answers = {_PLAIN: [], _CHANGED: []}
+        self._validation_generator = Generator(self.device).manual_seed(1)
+
+    def validation_step(self, batch: Batch, number: int, dataloader_idx: int = 0) -> None:
+        """Keep the logits of one batch."""
+        images, targets = batch
+        size = self.recipe.stage(self.current_epoch).size or self.contract.height
+        x = normalise(images, size, self.contract)
+        if dataloader_idx == _CHANGED:
+            x = vary(x, self.contract, self.recipe.picture_changes, self._validation_generator)
+        self._answers[dataloader_idx].append((self(x), targets))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log how well the averaged weights do, and what the best epoch is chosen by."""
+        figures: dict[str, float] = {}
+        for which, prefix in ((_PLAIN, ""), (_CHANGED, "changed_")):
+            logits, targets = (torch.cat(each) for each in zip(*self._answers[which], strict=True))
+            figures[f"{prefix}auc"] = mean_auc(targets.cpu().numpy(), logits.cpu().numpy())
+            figures[f"{prefix}loss"] = float(balanced_loss(self.loss, logits, targets))
+        chosen = figures[self.recipe.choose]
+        worst = -math.inf if self.recipe.choose.endswith("auc") else math.inf
+        last = self.recipe.stage(self.current_epoch) == self.recipe.stages[-1]
+        self.log("chosen", chosen if last else worst)
+        self.log_dict({f"val_{key}": value for key, value in figures.items()}, prog_bar=True)
+
+    def _head(self) -> list[nn.Parameter]:
+        layers = [each for each in self.network.modules() if isinstance(each, nn.Linear)]
+        return list(layers[-1].parameters())
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with its cosine; no decay where there is nothing to decay."""
+        settings, head = self.recipe.optimiser, self._head()
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for parameter in self.network.parameters():
+            key = (any(parameter is each for each in head), parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
+        optimiser = torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "lr": settings.learning_rate * (1 if is_head else settings.body_share),
+                    "weight_decay": settings.weight_decay if decays else 0,
+                }
+                for (is_head, decays), parameters in groups.items()
+            ]
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        cosine = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: rate(step, steps, settings.warm_up)
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": cosine, "interval": "step"},
+        }
+
+
+def rate(step: int, steps: int, warm_up: float) -> float:
+    """Share of the learning rate at a step: up in a line, down in half a cosine."""
+    rising = max(1, round(steps * warm_up))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 + 0.5 * math.cos(math.pi * min(1, (step - rising) / max(1, steps - rising)))
+
+
+def balanced_loss(loss: Any, logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean of the losses of the classes where they exclude each other, else the loss."""
+    if targets.shape[1] > 1:
+        return torch.as_tensor(loss(logits, targets))
+    parts = [loss(logits[rows], targets[rows]) for rows in (targets[:, 0] == 0, targets[:, 0] == 1)]
+    return torch.stack(parts).mean()
+
+
+def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Places) -> Path:
+    """Train a torch network, or go on from the last checkpoint of its run.
+
+    Args:
+        recipe: of the training.
+        training: what it learns from.
+        validation: what the kept epoch is chosen on.
+        places: where to read and write.
+
+    Returns:
+        `weights.safetensors` of the run: the averaged weights of the best epoch, float16.
+    """
+    torch.set_num_threads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    folder = places.run(recipe.card.name)
+    network = build_torch(recipe.card)
+    if recipe.start is not None:
+        start_torch(network, recipe.start, places)
+    variation = PictureVariation(recipe, places)
+    module = Classifier(recipe, channels_last(network), variation)
+    best = ModelCheckpoint(
+        folder,
+        filename=BEST.removesuffix(".ckpt"),
+        monitor="chosen",
+        mode="max" if recipe.choose.endswith("auc") else "min",
+        enable_version_counter=False,
+    )
+    # Every epoch's, to go on from; `save_last` writes it only where the best has changed.
+    latest = ModelCheckpoint(
+        folder, filename=LAST.removesuffix(".ckpt"), enable_version_counter=False
+    )
+    trainer = lightning.Trainer(
+        max_epochs=recipe.epochs,
+        accelerator="auto",
+        devices=1,
+        precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
+        gradient_clip_val=recipe.optimiser.clip_norm,
+        logger=CSVLogger(folder, name="curves"),
+        callbacks=[
+            EMAWeightAveraging(decay=recipe.optimiser.average),
+            LearningRateMonitor("epoch"),
+            TQDMProgressBar(refresh_rate=20),
+            best,
+            latest,
+        ],
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    rows = RandomRows(
+        training.targets,
+        recipe.examples_per_epoch or len(training),
+        recipe.batch,
+        balanced=recipe.balanced,
+        seed=recipe.seed,
+    )
+    loader = DataLoader(PictureBatches(training), sampler=rows, batch_size=None)
+    last = folder / LAST
+    if last.exists():
+        # Lightning draws the first rows before it says which epoch it goes on with.
+        rows.set_epoch(torch.load(last, weights_only=True, mmap=True)["epoch"] + 1)
+    with warnings.catch_warnings():
+        for text in _EXPECTED:
+            warnings.filterwarnings("ignore", f".*{text}")
+        trainer.fit(
+            module,
+            loader,
+            [in_order(validation), in_order(validation)],
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
+    weights = folder / WEIGHTS
+    _keep(network, folder / BEST, weights)
+    return weights
+
+
+def keep_last(recipe: Recipe, places: Places, out: Path) -> bool:
+    """Write the averaged weights of a run's last epoch; False if it has ended none."""
+    checkpoint = places.run(recipe.card.name) / LAST
+    if checkpoint.exists():
+        _keep(build_torch(recipe.card), checkpoint, out)
+    return checkpoint.exists()
+
+
+def _keep(network: nn.Module, checkpoint: Path, out: Path) -> None:
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    network.load_state_dict({k.removeprefix("network."): v for k, v in state.items()})
+    save_torch(network, out)
