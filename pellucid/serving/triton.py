@@ -33,7 +33,7 @@ PRECISION: Final = "precision"
 WEIGHTS_DIGEST: Final = "weights_digest"
 """Response parameter in which a backend may say which weights it used, as SHA-256."""
 _STUB_DIED: Final = "is not healthy"
-"""Triton of the process of a Python-based backend that died; it starts another one."""
+"""Triton of an instance of a Python-based backend whose process died; another may answer."""
 
 MarkStale: TypeAlias = Callable[[str], None]
 """`ModelCatalogue.mark_stale`."""

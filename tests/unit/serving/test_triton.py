@@ -218,7 +218,7 @@ async def test_a_request_that_triton_finds_wrong_is_a_bug_of_ours(
         await ask(inference, served())
 
 
-def test_a_backend_process_that_died_is_a_backend_that_comes_back(stale: list[str]) -> None:
+def test_a_backend_process_that_died_is_no_bug_of_ours(stale: list[str]) -> None:
     said = "Stub process 'shade_0_0' is not healthy."
     error = grpc.aio.AioRpcError(
         grpc.StatusCode.INTERNAL, grpc.aio.Metadata(), grpc.aio.Metadata(), details=said
