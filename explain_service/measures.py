@@ -38,7 +38,9 @@ class Measure:
 
     def at_most_fair(self) -> "Measure":
         """The same, but no better than fair."""
-        return replace(self, grade=Grade.FAIR) if self.grade is Grade.GOOD else self
+        if self.grade is not Grade.GOOD:
+            return self
+        return replace(self, grade=Grade.FAIR, words=f"{self.words}; but see the warnings")
 
 
 def gap_measure(kind: MeasureKind, gap: float, gain: float) -> Measure:

@@ -71,6 +71,16 @@ class Child:
         """Exit status; negative numbers are signals."""
         return await self._process.wait()
 
+    def dead_children(self) -> set[int]:
+        """Processes of its own that have died, and that it has not noticed."""
+        dead = set()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if child.status() == psutil.STATUS_ZOMBIE:
+                        dead.add(child.pid)
+        return dead
+
     async def stop(self, grace_s: float) -> None:
         """Ask the process to end, insist after `grace_s` seconds, and clear its group."""
         if self._process.returncode is None:

@@ -17,6 +17,8 @@ _ATTEMPTS = 3
 """Deaths before the first healthy moment after which the system gives up."""
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 30.0
+_CHILDREN_S = 2.0
+"""A child that is dead at two checks in a row, so far apart, was not ended by its parent."""
 _SETTLED_S = 60.0
 """Life after which the next death starts again from the first delay."""
 
@@ -130,18 +132,29 @@ class Service:
         self._set_state(ServiceState.RESTARTING if self._restarts else ServiceState.STARTING)
         death = asyncio.create_task(child.wait())
         healthy = asyncio.create_task(self._until_healthy())
+        crippled = asyncio.create_task(self._until_crippled(child))
         try:
             await asyncio.wait({death, healthy}, return_when=asyncio.FIRST_COMPLETED)
             if healthy.done():
                 healthy.result()
+            await asyncio.wait({death, crippled}, return_when=asyncio.FIRST_COMPLETED)
+            if not death.done():
+                self._emit(Kind.WARNING, "a process of its own has died; starting all of it again")
+                await child.stop(grace_s=0)
             status = await death
         finally:
-            healthy.cancel()
-            death.cancel()
+            for task in (crippled, healthy, death):
+                task.cancel()
         # Whatever the process left in its group must not meet its successor.
         await child.stop(grace_s=0)
         remove_leftovers(self.plan)
         return status
+
+    async def _until_crippled(self, child: Child) -> None:
+        """Wait until it has lost a process of its own that it needs; for others, for ever."""
+        dead: set[int] = set()
+        while not self.plan.needs_children or not dead & (dead := child.dead_children()):
+            await asyncio.sleep(_CHILDREN_S)
 
     async def _until_healthy(self) -> None:
         began = time.monotonic()

@@ -40,6 +40,8 @@ class ServicePlan:
     """Blocks for a moment; False also where there is no answer."""
     tls: Tls | None = None
     """How to reach a service that speaks TLS; None for plain text."""
+    needs_children: bool = False
+    """It does not start its own processes again when they die: then it has to be started again."""
     leftovers: str | None = None
     """Glob of shared memory that a killed process would leave in `/dev/shm`."""
 
@@ -114,6 +116,7 @@ def _plan_triton(
         url=url,
         metrics_url=f"http://{address(LOOPBACK, ports['triton_metrics'])}/metrics",
         is_healthy=lambda: is_triton_ready(url),
+        needs_children=True,  # the processes of its backends
         leftovers=f"{prefix}*",
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from pellucid.cards import DIGEST_PARAMETER
@@ -152,6 +153,18 @@ def test_a_killed_triton_comes_back_with_its_models(own: tuple[EmbeddedTriton, P
     after = system.service("triton")
     assert after.url == before.url
     assert after.pid != before.pid
+    assert {"linear", "linear_masked"} <= ready_models(system.triton_url)
+
+
+def test_a_triton_that_lost_a_process_of_a_model_is_started_again(
+    own: tuple[EmbeddedTriton, Path],
+) -> None:
+    system, _ = own
+    before = system.service("triton")
+    stub = next(child for child in psutil.Process(before.pid).children() if "stub" in child.name())
+    stub.kill()
+    wait_until(lambda: system.service("triton").restarts == before.restarts + 1)
+    wait_until(lambda: system.service("triton").state == "ready")
     assert {"linear", "linear_masked"} <= ready_models(system.triton_url)
 
 

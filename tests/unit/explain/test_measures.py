@@ -41,4 +41,6 @@ def test_a_gap_says_in_words_what_it_means(gap: float, gain: float, words: str) 
     [(Grade.GOOD, Grade.FAIR), (Grade.FAIR, Grade.FAIR), (Grade.POOR, Grade.POOR)],
 )
 def test_a_grade_can_be_capped_and_is_never_raised(grade: Grade, capped: Grade) -> None:
-    assert Measure(GAP, 1.0, grade, "").at_most_fair() == Measure(GAP, 1.0, capped, "")
+    found = Measure(GAP, 1.0, grade, "words").at_most_fair()
+    assert (found.value, found.grade) == (1.0, capped)
+    assert ("see the warnings" in found.words) == (capped is not grade)
