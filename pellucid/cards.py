@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pellucid.contracts import PreprocessContract
 
@@ -59,6 +59,13 @@ class Architecture(_Frozen):
     """Layers that Grad-CAM may use, the default first; empty where it makes no sense."""
     parity_tolerance: float = Field(default=2e-2, gt=0)
     """Largest difference in score between Triton and the gradient copy on the probe inputs."""
+
+
+def first_error(error: ValidationError) -> str:
+    """Which field of a card is wrong and what it should be, without its value."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 class Card(_Frozen):

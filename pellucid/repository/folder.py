@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import yaml
+from pydantic import ValidationError
 
-from pellucid.cards import MASKED_SUFFIX, Card
+from pellucid.cards import MASKED_SUFFIX, Card, first_error
 from pellucid.repository.errors import ModelNotBuilt
 
 CONFIG: Final = "config.pbtxt"
@@ -40,8 +41,17 @@ class ModelFolder:
         """
         try:
             folder = cls(path, Card.read(path / "card.yaml"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise ModelNotBuilt(f"{path.name}/card.yaml: {error}") from error
+        except ValidationError as error:
+            # Without its values: clients see the reason, and a card may be a link to any file.
+            raise ModelNotBuilt(f"{path.name}/card.yaml: {first_error(error)}") from error
+        except OSError as error:
+            raise ModelNotBuilt(f"{path.name}/card.yaml: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f", line {mark.line + 1}" if mark else ""
+            raise ModelNotBuilt(f"{path.name}/card.yaml is not valid YAML{where}") from error
+        except ValueError as error:
+            raise ModelNotBuilt(f"{path.name}/card.yaml is not in UTF-8") from error
         folder._check()
         return folder
 

@@ -22,6 +22,7 @@ from pellucid.cards import (
     PRECISION_PARAMETER,
     ROLE_PARAMETER,
     Card,
+    first_error,
 )
 from pellucid.serving.served_model import UNKNOWN_PRECISION, Entry, ServedModel, State
 from pellucid.serving.triton import unanswered
@@ -196,9 +197,7 @@ def _read_card(text: str, name: str) -> tuple[Card | None, str]:
     try:
         card = Card.from_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return None, f"its card is not valid: {where}: {first['msg']}"
+        return None, f"its card is not valid: {first_error(error)}"
     if card.name != name:  # whoever asks the card's name would get another model's answer
         return None, f"its card says that it is {card.name!r}"
     return card, ""

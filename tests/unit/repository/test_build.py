@@ -143,6 +143,14 @@ def test_a_card_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
         is_current(folder)
 
 
+def test_what_a_card_holds_is_not_in_the_reason_why_it_is_refused(tmp_path: Path) -> None:
+    folder = linear_model(tmp_path).folder
+    change_card(folder, licence=["a secret"])
+    with pytest.raises(ModelNotBuilt, match=r"card\.yaml: licence") as caught:
+        is_current(folder)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_graph_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     folder = linear_model(tmp_path).folder
     (folder / "1" / "model.onnx").write_bytes(b"no graph at all")
