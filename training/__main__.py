@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from training.copies import with_copies
+from training.curves import draw_curves
 from training.datasets.clips import check_clips
 from training.datasets.pictures import check_splits
 from training.places import FINISHED, RECIPE, Places
@@ -43,6 +44,7 @@ def run(recipe: Recipe, places: Places) -> None:
     figures = (
         _train_on_clips(recipe, places) if recipe.hears else _train_on_pictures(recipe, places)
     )
+    draw_curves(folder)
     (folder / FINISHED).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     logging.info("%s: %s", recipe.card.name, json.dumps(figures))
 

@@ -21,7 +21,8 @@ from threadpoolctl import threadpool_limits
 from pellucid.architectures import build
 from pellucid.architectures.weights import load_keras, save_keras
 from pellucid.cards import Activation, Card
-from training.places import WEIGHTS, Places
+from pellucid.repository.folder import WEIGHTS
+from training.places import Places
 from training.recipe import Recipe, Stage
 from training.weights import start_weights
 

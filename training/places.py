@@ -6,8 +6,8 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
 
-WEIGHTS, RECIPE, FINISHED = "weights.safetensors", "recipe.yaml", "finished.json"
-"""Files of a run: what it ends with, what it was started with, and its figures, written last."""
+RECIPE, FINISHED = "recipe.yaml", "finished.json"
+"""Files of a run beside its weights: what it was started with; its figures, written last."""
 
 
 @dataclass(frozen=True)

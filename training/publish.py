@@ -1,53 +1,75 @@
-"""Put what a training found into a model's folder: the weights and the measured part of the card.
+"""`python -m training.publish RECIPE`: put a finished run into the repository of served models.
 
-The upper part of `card.yaml` is written by hand; all below the mark is replaced by a training.
+The card is the recipe's, with the thresholds and the figures that were measured.
 """
 
+import argparse
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pellucid.cards import Activation, Card
 from pellucid.repository.folder import WEIGHTS
+from training.places import FINISHED, Places
+from training.recipe import Recipe
 
-MARK = "# Measured by `python -m training`; the lines below are replaced by the next training.\n"
-
-
-def publish(
-    folder: Path, weights: Path, thresholds: dict[str, float], quality: dict[str, Any]
-) -> None:
-    """Put weights and figures into a model's folder of the repository.
-
-    Args:
-        folder: the model's, with its `card.yaml`.
-        weights: float16 safetensors: those the figures were measured with.
-        thresholds: score from which a label counts as present, by label.
-        quality: figures by split, plain numbers and texts.
-    """
-    version = folder / "1"
-    version.mkdir(exist_ok=True)
-    shutil.copyfile(weights, version / WEIGHTS)
-    write_measured(folder / "card.yaml", thresholds=thresholds, quality=quality)
+MARK = "# Measured by the training; the lines below are replaced by the next.\n"
 
 
-def write_measured(card: Path, *, thresholds: dict[str, float], quality: dict[str, Any]) -> None:
-    """Replace the thresholds and the quality of a card, and leave the rest as it is.
+def main() -> None:
+    """Publish one model."""
+    parser = argparse.ArgumentParser(prog="python -m training.publish", description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    Places.add_options(parser)
+    options = parser.parse_args()
+    publish(Recipe.read(options.recipe), Places.of(options))
+
+
+def publish(recipe: Recipe, places: Places) -> Path:
+    """Write `card.yaml` and `1/weights.safetensors` of a finished run.
 
     Args:
-        card: path of `card.yaml`.
-        thresholds: score from which a label counts as present, by label.
-        quality: figures by split, plain numbers and texts.
+        recipe: of the run.
+        places: where runs and served models are.
+
+    Returns:
+        The model's folder.
 
     Raises:
-        ValueError: the part written by hand has thresholds or a quality of its own.
+        FileNotFoundError: the run is not finished.
     """
-    by_hand = card.read_text(encoding="utf-8").split(MARK)[0].rstrip("\n") + "\n"
-    if double := {"thresholds", "quality"} & set(yaml.safe_load(by_hand)):
-        raise ValueError(f"{card}: {sorted(double)} stand above the mark")
-    measured = yaml.safe_dump(
-        {"thresholds": thresholds, "quality": quality}, sort_keys=False, default_flow_style=None
-    )
-    new = card.with_suffix(".new")
-    new.write_text(by_hand + MARK + measured, encoding="utf-8")
-    new.replace(card)
+    run, folder = places.run(recipe.card.name), places.repository / recipe.card.name
+    figures = json.loads((run / FINISHED).read_text(encoding="utf-8"))
+    card = described(recipe.card, figures)
+    (folder / "1").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run / WEIGHTS, folder / "1" / WEIGHTS)
+    new = folder / "card.new"
+    new.write_text(card, encoding="utf-8")
+    new.replace(folder / "card.yaml")
+    return folder
+
+
+def described(card: Card, figures: dict[str, Any]) -> str:
+    """Text of a card with what was measured.
+
+    Args:
+        card: as people wrote it.
+        figures: of the run; the thresholds are those of the validation split.
+    """
+    by_hand = card.model_dump(mode="json", exclude_unset=True)
+    measured = {"thresholds": _thresholds(card, figures["validation"]), "quality": figures}
+    text = yaml.safe_dump(by_hand, sort_keys=False, width=100, allow_unicode=True)
+    return text + MARK + yaml.safe_dump(measured, sort_keys=False, default_flow_style=None)
+
+
+def _thresholds(card: Card, validation: dict[str, Any]) -> dict[str, float]:
+    if card.output.activation is Activation.SIGMOID:
+        return {
+            label: found["threshold"] for label, found in validation.items() if "threshold" in found
+        }
+    # One threshold for all sets of clips, or that of the only label measured.
+    positive = card.output.positive_label or card.labels[-1]
+    return {positive: next(iter(validation.values()))["threshold"]}

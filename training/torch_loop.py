@@ -21,11 +21,12 @@ from torch.utils.data import DataLoader
 from pellucid.architectures.weights import save_torch
 from pellucid.cards import Activation
 from pellucid.contracts import ImageContract
+from pellucid.repository.folder import WEIGHTS
 from training.datasets.pictures import Pictures
 from training.drawing import Batch, PictureBatches, RandomRows, in_order
 from training.evaluation import mean_auc
 from training.pictures import normalise, vary
-from training.places import WEIGHTS, Places
+from training.places import Places
 from training.recipe import Recipe
 from training.variation import PictureVariation
 from training.weights import build_torch, channels_last, start_torch

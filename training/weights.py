@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from pellucid.architectures import build
 from pellucid.architectures.weights import load_torch
 from pellucid.cards import Card
-from training.places import FINISHED, RECIPE, WEIGHTS, Places
+from pellucid.repository.folder import WEIGHTS
+from training.places import FINISHED, RECIPE, Places
 from training.recipe import File, Model, Package, Recipe, Start
 
 

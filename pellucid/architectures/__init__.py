@@ -14,9 +14,12 @@ BUILDERS: Mapping[str, tuple[str, str]] = {
     "alexnet": ("torch", "pellucid.architectures.alexnet"),
     "densenet121": ("torch", "pellucid.architectures.densenet"),
     "efficientnet_lite": ("torch", "pellucid.architectures.efficientnet"),
+    "efficientnet_v2": ("keras", "pellucid.architectures.efficientnet_v2"),
     "mobilenet_v2": ("keras", "pellucid.architectures.mobilenet"),
+    "residual_network": ("keras", "pellucid.architectures.residual"),
     "resnet18": ("torch", "pellucid.architectures.resnet"),
     "small_cnn": ("torch", "pellucid.architectures.small_cnn"),
+    "vgg16": ("keras", "pellucid.architectures.vgg"),
 }
 """Framework and module of each builder; the function in the module has the builder's name."""
 

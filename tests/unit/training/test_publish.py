@@ -1,37 +1,59 @@
-"""What a training writes into a card."""
+"""What a training puts into the repository of served models, and the picture of its curves."""
+
+import json
 
 import pytest
-import yaml
+from PIL import Image
 
-from training.publish import MARK, publish, write_measured
+from pellucid.cards import Card
+from tests.tiny_sets import XRAY_CARD, recipe_of
+from training.curves import draw_curves, read_curves
+from training.places import Places
+from training.publish import MARK, publish
+
+RECIPE = recipe_of(XRAY_CARD, [{"kind": "kermany"}])
 
 
-def test_the_part_written_by_hand_survives_two_trainings(tmp_path):
-    card = tmp_path / "card.yaml"
-    card.write_text("name: model  # a comment\nlabels: [a, b]\n")
-    write_measured(card, thresholds={"b": 0.5}, quality={"test": {"auc": 0.9}})
-    write_measured(card, thresholds={"b": 0.6}, quality={"test": {"auc": 0.8}})
-    text = card.read_text()
-    assert text.startswith("name: model  # a comment\nlabels: [a, b]\n" + MARK)
-    assert text.count(MARK) == 1
-    assert yaml.safe_load(text) == {
-        "name": "model",
-        "labels": ["a", "b"],
-        "thresholds": {"b": 0.6},
-        "quality": {"test": {"auc": 0.8}},
+@pytest.fixture
+def places(tmp_path) -> Places:
+    places = Places(tmp_path, tmp_path / "runs", tmp_path / "repository")
+    run = places.run("tiny")
+    run.mkdir(parents=True)
+    (run / "weights.safetensors").write_bytes(b"weights")
+    figures = {"validation": {"pneumonia": {"threshold": 0.4}}, "macro_auc": 0.9}
+    (run / "finished.json").write_text(json.dumps(figures))
+    return places
+
+
+def test_the_card_is_the_recipes_with_what_was_measured(places):
+    folder = publish(RECIPE, places)
+    card = Card.read(folder / "card.yaml")
+    assert card.thresholds == {"pneumonia": 0.4} and card.quality["macro_auc"] == 0.9
+    assert card.model_copy(update={"thresholds": {}, "quality": {}}) == RECIPE.card
+    assert (folder / "card.yaml").read_text().count(MARK) == 1
+    assert (folder / "1/weights.safetensors").read_bytes() == b"weights"
+
+
+def test_a_run_that_is_not_finished_is_not_published(places):
+    (places.run("tiny") / "finished.json").unlink()
+    with pytest.raises(FileNotFoundError):
+        publish(RECIPE, places)
+    assert not places.repository.exists()
+
+
+def test_curves_go_on_through_interruptions(tmp_path):
+    for version, epochs in ((0, (0, 1)), (1, (1, 2))):
+        path = tmp_path / f"curves/version_{version}/metrics.csv"
+        path.parent.mkdir(parents=True)
+        lines = [f",{epoch},0.{epoch + 1},0.5" for epoch in epochs]
+        path.write_text("\n".join(["lr,epoch,loss,val_auc", "0.1,,,", *lines]) + "\n")
+    assert read_curves(tmp_path) == {
+        "loss": {1: 0.1, 2: 0.2, 3: 0.3},
+        "val_auc": {1: 0.5, 2: 0.5, 3: 0.5},
     }
+    with Image.open(draw_curves(tmp_path)) as picture:
+        assert picture.size[0] > picture.size[1]
 
 
-def test_figures_above_the_mark_are_not_doubled(tmp_path):
-    card = tmp_path / "card.yaml"
-    card.write_text("name: model\nquality: {}\n")
-    with pytest.raises(ValueError, match="quality"):
-        write_measured(card, thresholds={}, quality={})
-
-
-def test_weights_go_into_the_version_folder(tmp_path):
-    (tmp_path / "card.yaml").write_text("name: model\n")
-    weights = tmp_path / "shipped.safetensors"
-    weights.write_bytes(b"weights")
-    publish(tmp_path, weights, {"b": 0.5}, {})
-    assert (tmp_path / "1/weights.safetensors").read_bytes() == b"weights"
+def test_a_run_without_an_epoch_has_no_curves(tmp_path):
+    assert draw_curves(tmp_path) is None
