@@ -73,3 +73,7 @@ def _thresholds(card: Card, validation: dict[str, Any]) -> dict[str, float]:
     # One threshold for all sets of clips, or that of the only label measured.
     positive = card.output.positive_label or card.labels[-1]
     return {positive: next(iter(validation.values()))["threshold"]}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,8 @@
 """What a training puts into the repository of served models, and the picture of its curves."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -25,8 +27,11 @@ def places(tmp_path) -> Places:
     return places
 
 
-def test_the_card_is_the_recipes_with_what_was_measured(places):
-    folder = publish(RECIPE, places)
+def test_the_card_is_the_recipes_with_what_was_measured(places, tmp_path, written):
+    path = written(tmp_path / "recipe.yaml", RECIPE)
+    command = [sys.executable, "-m", "training.publish", str(path), *places.options]
+    subprocess.run(command, check=True)
+    folder = places.repository / "tiny"
     card = Card.read(folder / "card.yaml")
     assert card.thresholds == {"pneumonia": 0.4} and card.quality["macro_auc"] == 0.9
     assert card.model_copy(update={"thresholds": {}, "quality": {}}) == RECIPE.card
