@@ -38,7 +38,7 @@ class ServiceStatus(BaseModel):
     running: bool
     healthy: bool
     memory_bytes: int = 0
-    """Resident memory of its processes, shared pages counted in each."""
+    """Memory of its processes; pages that they share count once (PSS)."""
 
 
 class SystemStatus(BaseModel):
@@ -108,7 +108,7 @@ def _memory_bytes(pid: int) -> int:
         process = psutil.Process(pid)
         for member in (process, *process.children(recursive=True)):
             with suppress(psutil.Error):
-                total += member.memory_info().rss
+                total += member.memory_full_info().pss
     return total
 
 
