@@ -6,6 +6,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,7 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
     """
     folder = places.run(recipe.card.name)
     keras.utils.set_random_seed(recipe.seed)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    tf.config.threading.set_intra_op_parallelism_threads(recipe.threads)
+    _use_threads(recipe.threads)
     model = build_keras(recipe.card)
     if recipe.start is not None:
         load_keras(model, start_weights(recipe.start, places))
@@ -234,3 +234,10 @@ def _best_so_far(curves: Path, mode: str) -> float | None:
     with open(curves, newline="", encoding="utf-8") as file:
         chosen = [float(line[CHOSEN]) for line in csv.DictReader(file)]
     return (max if mode == "max" else min)(chosen, default=None)
+
+
+def _use_threads(threads: int) -> None:
+    """Fix the number of threads; where tensorflow was in use before, they stay as they are."""
+    with suppress(RuntimeError):
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from training.places import Places
@@ -16,7 +17,7 @@ from training.places import Places
 POLL_S = 1.0
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Train all recipes; one that fails does not keep the others.
 
     Returns:
@@ -26,7 +27,7 @@ def main() -> int:
     parser.add_argument("recipes", type=Path, nargs="+")
     parser.add_argument("--pause", type=Path, default=Path("/tmp/pause_training"))
     Places.add_options(parser)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     # The training ends with the queue.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

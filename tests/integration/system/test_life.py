@@ -72,7 +72,8 @@ def slow(gateway: Any, system_repository: Path, tmp_path: Path) -> Iterator[str]
     source = write_linear(tmp_path, card, weights, np.zeros(3, np.float32)).folder
     (source / "config.pbtxt").unlink()
     shutil.copytree(source, system_repository / "slow")
-    wait_until(lambda: offered(gateway, "slow"))
+    # A test before this one may have left another version, which goes when this one comes.
+    wait_until(lambda: offered(gateway, "slow") and models(gateway)["slow"].version == "1")
     yield "slow"
     shutil.rmtree(system_repository / "slow")
     wait_until(lambda: "slow" not in models(gateway))

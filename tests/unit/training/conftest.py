@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.tiny_sets import picture, sound
+from tests.support.tiny_sets import picture, sound
 from training.recipe import Recipe
 
 

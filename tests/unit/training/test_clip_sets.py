@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pellucid.cards import Card
-from tests.tiny_sets import SPEECH_CARD, sound
+from tests.support.tiny_sets import SPEECH_CARD, sound
 from training.copies import MAKERS, with_copies
 from training.datasets.clips import ALONE, Clips, check_clips
 from training.datasets.fake_or_real import FakeOrReal

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
+from tests.support.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
 from training.__main__ import run
 from training.places import Places
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pellucid.cards import Card
-from tests.tiny_sets import SIDE, XRAY_CARD, picture
+from tests.support.tiny_sets import SIDE, XRAY_CARD, picture
 from training.datasets.chexpert import CheXpert
 from training.datasets.folders import PictureFolders
 from training.datasets.kermany import Kermany

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pellucid.cards import Card
-from tests.tiny_sets import XRAY_CARD, recipe_of
+from tests.support.tiny_sets import XRAY_CARD, recipe_of
 from training.curves import draw_curves, read_curves
 from training.places import Places
 from training.publish import MARK, publish

@@ -1,13 +1,12 @@
 """The queue trains one recipe after another, and stands still on demand."""
 
-import sys
 import threading
 import time
 
 import psutil
 import pytest
 
-from tests.tiny_sets import XRAY_CARD, recipe_of
+from tests.support.tiny_sets import XRAY_CARD, recipe_of
 from training import queue
 
 
@@ -18,8 +17,7 @@ def test_a_recipe_that_fails_does_not_keep_the_next_from_being_trained(
     bad = tmp_path / "bad.yaml"
     bad.write_text("card: {}\n")
     options = [f"--data={kermany}", f"--runs={tmp_path / 'runs'}", f"--repository={tmp_path}"]
-    monkeypatch.setattr(sys, "argv", ["queue", str(bad), str(good), *options])
-    assert queue.main() == 1
+    assert queue.main([str(bad), str(good), *options, f"--pause={tmp_path / 'pause'}"]) == 1
     assert (tmp_path / "runs/tiny/finished.json").exists()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tests.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
+from tests.support.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
 from training.recipe import Recipe
 
 KERMANY = [{"kind": "kermany"}]

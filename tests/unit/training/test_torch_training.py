@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.tiny_sets import XRAY_CARD, picture, recipe_of
+from tests.support.tiny_sets import XRAY_CARD, picture, recipe_of
 from training import unfinished
 from training.__main__ import run
 from training.places import Places

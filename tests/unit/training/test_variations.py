@@ -6,7 +6,7 @@ import torch
 from torch import Generator
 
 from pellucid.cards import Card
-from tests.tiny_sets import SPEECH_CARD, XRAY_CARD
+from tests.support.tiny_sets import SPEECH_CARD, XRAY_CARD
 from training import sounds
 from training.drawing import RandomRows, label_odds
 from training.pictures import hide, hide_share, normalise, vary
