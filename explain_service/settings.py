@@ -23,9 +23,8 @@ class ExplainSettings(TritonSettings):
     """Explanations that may wait; one more is answered QUEUE_FULL."""
     calls_in_flight: int = Field(default=2, ge=1, le=64)
     """Calls to Triton at once, of all explanations together, so that predictions get their turn."""
-    masks_per_call: int = Field(default=16, ge=1, le=1_024)
-    """Masks in one call to Triton. Engines are fastest with few at once; but the input travels with
-    each call."""
+    masks_per_call: int = Field(default=24, ge=1, le=1_024)
+    """Masks in one call to Triton; the input travels with each call."""
     partial_every_s: float = Field(default=PARTIAL_EVERY_S, ge=0)
     """Between two partial maps of one method."""
     finish_s: float = Field(default=1.0, ge=0, le=60)

@@ -10,9 +10,7 @@ from tests.support.tiny_sets import XRAY_CARD, recipe_of
 from training import queue
 
 
-def test_a_recipe_that_fails_does_not_keep_the_next_from_being_trained(
-    kermany, tmp_path, written, monkeypatch
-):
+def test_a_recipe_that_fails_does_not_keep_the_next_from_being_trained(kermany, tmp_path, written):
     good = written(tmp_path / "good.yaml", recipe_of(XRAY_CARD, [{"kind": "kermany"}]))
     bad = tmp_path / "bad.yaml"
     bad.write_text("card: {}\n")
