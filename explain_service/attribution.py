@@ -59,6 +59,11 @@ class ExplainInput:
         """Height and width of the input, and of every map."""
         return self.model.card.preprocess.plane
 
+    @property
+    def segment_count(self) -> int:
+        """Number of segments, `S`."""
+        return int(self.segments.max()) + 1
+
     def scores(self, served: FloatArray) -> FloatArray:
         """Scores of all labels `(N, K)` on the scale that is explained, from served logits."""
         return scores_of(self.model, served, probability=self.probability)

@@ -127,7 +127,7 @@ class _Methods:
         planner = self._dependencies.planner
         workload = Workload(
             card=inputs.model.card,
-            segments=int(inputs.segments.max()) + 1,
+            segments=inputs.segment_count,
             targets=len(inputs.targets),
             baseline_is_constant=inputs.baseline.size < inputs.tensor.size,
         )

@@ -10,7 +10,7 @@ from explain_service.events import ResolvedTarget
 from explain_service.methods.base import Backends
 from explain_service.planner import Planner
 from explain_service.request import CheckedRequest
-from explain_service.segmentation import segment
+from explain_service.segmentation import SegmentMap, segment
 from explain_service.triton_calls import Caller, SharedInputs, TritonCalls
 from pellucid.errors import MethodUnavailable
 from pellucid.scores import probabilities, resolve_targets
@@ -46,10 +46,7 @@ def resolve_inputs(
     baseline = make_baseline(spec, request.baseline, tensor)
     served = _served_references(dependencies.backends.calls, model, tensor, baseline, caller)
     chances = probabilities(model.card, served.logits)[0]
-    segments = segment(spec, request.segmentation, tensor, request.seed)
-    for call in request.calls:
-        call.method.check_segments(call.parameters, int(segments.max()) + 1, call.field)
-    return ExplainInput(
+    inputs = ExplainInput(
         model=model,
         tensor=tensor,
         baseline=baseline,
@@ -57,10 +54,13 @@ def resolve_inputs(
         targets=tuple(resolve_targets(model.card, request.targets, chances, "options.targets")),
         probability=request.probability,
         seed=request.seed,
-        segments=segments,
+        segments=_segments(request, tensor),
         segmentation=request.segmentation,
         caller=caller,
     )
+    for call in request.calls:
+        call.method.check_segments(call.parameters, inputs.segment_count, call.field)
+    return inputs
 
 
 def resolved_targets(inputs: ExplainInput) -> tuple[ResolvedTarget, ...]:
@@ -72,6 +72,14 @@ def resolved_targets(inputs: ExplainInput) -> tuple[ResolvedTarget, ...]:
         )
         for k in inputs.targets
     )
+
+
+def _segments(request: CheckedRequest, tensor: FloatArray) -> SegmentMap:
+    """The input cut into segments; one, at no cost, where no method works on them."""
+    spec = request.model.card.preprocess
+    if any(call.method.on_segments for call in request.calls):
+        return segment(spec, request.segmentation, tensor, request.seed)
+    return np.zeros(spec.plane, np.uint16)
 
 
 def _served_references(

@@ -53,11 +53,6 @@ class GradCam(GradientMethod[methods_pb2.GradCam]):
         """One for each target."""
         return workload.targets
 
-    def libraries(self, inputs: ExplainInput) -> tuple[str, ...]:
-        """In torch it is captum's."""
-        frameworks = super().libraries(inputs)
-        return (*frameworks, "captum") if "torch" in frameworks else frameworks
-
     def attribute(
         self,
         parameters: methods_pb2.GradCam,

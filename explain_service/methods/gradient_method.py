@@ -59,7 +59,8 @@ class GradientMethod(Method[P]):
         return "float32"
 
     def libraries(self, inputs: ExplainInput) -> tuple[str, ...]:
-        """The framework of the copy."""
+        """The framework of the copy; gradients in torch are captum's."""
         architecture = inputs.model.card.architecture
         assert architecture is not None
-        return ("torch",) if architecture.framework == "torch" else ("tensorflow", "keras")
+        is_torch = architecture.framework == "torch"
+        return ("torch", "captum") if is_torch else ("tensorflow", "keras")

@@ -44,11 +44,6 @@ class IntegratedGradients(GradientMethod[methods_pb2.IntegratedGradients]):
         """The points of the path, and its ends; all targets share them."""
         return parameters.steps + REFERENCES
 
-    def libraries(self, inputs: ExplainInput) -> tuple[str, ...]:
-        """In torch the gradients are captum's."""
-        frameworks = super().libraries(inputs)
-        return (*frameworks, "captum") if "torch" in frameworks else frameworks
-
     def attribute(
         self,
         parameters: methods_pb2.IntegratedGradients,

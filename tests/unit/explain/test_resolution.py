@@ -109,3 +109,10 @@ def test_what_only_the_number_of_segments_shows_to_be_too_large_is_refused(resol
     with pytest.raises(InvalidArgument) as caught:
         resolve(vast, segmentation=cells)
     assert caught.value.field == "methods[0].kernel_shap.samples"
+
+
+def test_an_input_is_cut_only_where_a_method_works_on_segments(resolve: Any) -> None:
+    grid = pb.Segmentation(grid=pb.Grid(rows=4, columns=4))
+    occlusion = pb.Method(occlusion=pb.Occlusion())
+    assert resolve(LIME, segmentation=grid).segment_count == 16
+    assert resolve(occlusion, segmentation=grid).segment_count == 1
