@@ -105,16 +105,22 @@ class PairDraw:
     A fake's partner is the clip it was resynthesised from, or another of the same data set, so that
     no data set, room or channel says anything about the class. Engines are drawn by the square root
     of their size: neural ones are rare in the data and common in the world. What was resynthesised
-    is by far the hardest to hear and is drawn twice as often.
+    is by far the hardest to hear.
     """
 
-    def __init__(self, clips: Clips) -> None:
-        """Draw from these, all data sets equally often."""
+    def __init__(self, clips: Clips, copies: float = 2) -> None:
+        """Draw from these, all data sets equally often.
+
+        Args:
+            clips: of a training set.
+            copies: how much more often than other fakes those are drawn that were resynthesised
+                from a clip of the set.
+        """
         self._twins = clips.twins
         sizes = Counter(zip(clips.sets, clips.labels.tolist(), clips.groups, strict=True))
         keys = zip(clips.sets, clips.labels.tolist(), clips.groups, strict=True)
         weights = np.array([sizes[key] ** -0.5 for key in keys])
-        weights *= np.where(clips.twins != ALONE, 2, 1)
+        weights *= np.where(clips.twins != ALONE, copies, 1)
         sets = np.array(clips.sets)
         self._fake = np.zeros(len(clips))
         self._real: dict[str, NDArray[np.float64]] = {}

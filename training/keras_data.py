@@ -12,7 +12,7 @@ from training import sounds
 from training.datasets.clips import Clips
 from training.datasets.pictures import Pictures
 from training.drawing import PairDraw, draw_rows, in_order
-from training.keras_loop import EpochBatches, Questions, train
+from training.keras_loop import LOGITS, ORIGIN, EpochBatches, Questions, Shares, train
 from training.pictures import normalise, vary
 from training.places import Places
 from training.recipe import Recipe, Stage
@@ -22,28 +22,47 @@ Floats = NDArray[np.float32]
 
 
 class VariedClips(EpochBatches):
-    """Clips in pairs of real and fake."""
+    """Clips in pairs of real and fake, with their origins: people, or one of the engines."""
 
     def __init__(self, recipe: Recipe, clips: Clips) -> None:
         """Draw from `clips`."""
         super().__init__(recipe, len(clips))
         contract = recipe.card.preprocess
         assert isinstance(contract, LogMelContract)
-        self._clips, self._contract, self._pairs = clips, contract, PairDraw(clips)
+        self._clips, self._contract = clips, contract
+        self._pairs = {
+            share: PairDraw(clips, copies=2 * share)
+            for share in {stage.variation for stage in recipe.stages}
+        }
+        engines = ["people", *sorted({clips.groups[row] for row in np.flatnonzero(clips.labels)})]
+        if recipe.origin_weight:
+            self.origins = len(engines)
+        self._origin = np.array(
+            [
+                engines.index(group) if fake else 0
+                for group, fake in zip(clips.groups, clips.labels, strict=True)
+            ]
+        )
 
-    def draw(self, stage: Stage, seed: list[int]) -> tuple[Floats, Floats]:
-        """Inputs `(N, n_mels, frames, 1)` and shares of the labels `(N, 2)`."""
+    def draw(self, stage: Stage, seed: list[int]) -> tuple[Floats, Shares]:
+        """Inputs `(N, n_mels, frames, 1)` and shares of the labels `(N, 2)`, and of the origins."""
         rng = np.random.default_rng(seed)
-        rows = self._pairs.rows(self._recipe.batch, rng)
+        rows = self._pairs[stage.variation].rows(self._recipe.batch, rng)
         changes = self._recipe.sound_changes
-        x = sounds.varied(self._clips.samples[rows], self._contract, changes.devices, rng)
-        if changes.bars:
+        devices = changes.devices * stage.variation
+        x = sounds.varied(self._clips.samples[rows], self._contract, devices, rng)
+        if changes.bars and rng.random() < stage.variation:
             x = sounds.mask_bars(x, rng)
         if stage.hidden:
             x = sounds.hide(x, stage.hidden, self._contract, rng)
+        y = self._shares(self._clips.labels[rows], 2)
+        if not self.origins:
+            return x[..., None], y
+        return x[..., None], {LOGITS: y, ORIGIN: self._shares(self._origin[rows], self.origins)}
+
+    def _shares(self, classes: NDArray[np.int64], count: int) -> Floats:
         smoothing = self._recipe.optimiser.smoothing
-        y = np.eye(2, dtype=np.float32)[self._clips.labels[rows]]
-        return x[..., None], y * (1 - smoothing) + smoothing / 2
+        return np.eye(count, dtype=np.float32)[classes] * (1 - smoothing) + smoothing / count
 
 
 class VariedPictures(EpochBatches):

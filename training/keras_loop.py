@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -28,11 +29,18 @@ from training.recipe import Recipe, Stage
 from training.weights import start_weights
 
 Floats = NDArray[np.float32]
+Shares = Floats | dict[str, Floats]
+"""Of the labels `(N, K)`; or by the task: also of the origins."""
+LOGITS, ORIGIN = "logits", "origin"
+"""The task that is kept, and the second one that helps to learn it."""
 BEST, CURVES, BACKUP, CHOSEN = "best.weights.h5", "curves.csv", "backup", "chosen"
 
 
 class EpochBatches(keras.utils.PyDataset, ABC):  # type: ignore[misc]
     """Batches of an epoch, the same whether or not the run was interrupted before it."""
+
+    origins = 0
+    """Classes of the second task; 0: there is none."""
 
     def __init__(self, recipe: Recipe, examples: int) -> None:
         """Draw from so many examples."""
@@ -49,13 +57,13 @@ class EpochBatches(keras.utils.PyDataset, ABC):  # type: ignore[misc]
         """Go on to the next epoch's chance."""
         self.epoch += 1
 
-    def __getitem__(self, number: int) -> tuple[Floats, Floats]:
-        """Inputs `(N, *shape)` and shares of the labels `(N, K)`."""
+    def __getitem__(self, number: int) -> tuple[Floats, Shares]:
+        """Inputs `(N, *shape)` and what they are."""
         stage = self._recipe.stage(min(self.epoch, self._recipe.epochs - 1))
         return self.draw(stage, [self._recipe.seed, self.epoch, number])
 
     @abstractmethod
-    def draw(self, stage: Stage, seed: list[int]) -> tuple[Floats, Floats]:
+    def draw(self, stage: Stage, seed: list[int]) -> tuple[Floats, Shares]:
         """A batch that depends on nothing else."""
 
 
@@ -74,17 +82,17 @@ class Questions:
 class Judge(Callback):  # type: ignore[misc]
     """Puts the figures of the validation split into the logs, those of the worst set as chosen."""
 
-    def __init__(self, recipe: Recipe, questions: Questions) -> None:
-        """Judge by the answers to these."""
+    def __init__(self, recipe: Recipe, network: keras.Model, questions: Questions) -> None:
+        """Judge by a network's answers to these."""
         super().__init__()
-        self._recipe, self._questions = recipe, questions
+        self._recipe, self._network, self._questions = recipe, network, questions
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure what has just been trained."""
         logs = {} if logs is None else logs
         figures: dict[str, list[float]] = {}
         for prefix, x in self._questions.inputs.items():
-            margins = margins_of(self.model.predict(x, batch_size=64, verbose=0))
+            margins = margins_of(self._network.predict(x, batch_size=64, verbose=0))
             for name in sorted(set(self._questions.sets)):
                 rows = self._questions.sets == name
                 auc, loss = judged(self._questions.labels[rows], margins[rows])
@@ -139,12 +147,12 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
     folder = places.run(recipe.card.name)
     keras.utils.set_random_seed(recipe.seed)
     _use_threads(recipe.threads)
-    model = build_keras(recipe.card)
+    network = build_keras(recipe.card)
     if recipe.start is not None:
-        load_keras(model, start_weights(recipe.start, places))
+        load_keras(network, start_weights(recipe.start, places))
+    model = compiled(recipe, network, len(batches), batches.origins)
     backup = BackupAndRestore(folder / BACKUP, delete_checkpoint=False)
     batches.epoch = _epochs_done(folder / BACKUP)
-    model.compile(optimiser_of(recipe, len(batches)), loss_of(recipe))
     mode = "max" if recipe.choose.endswith("auc") else "min"
     # A product this small is done before a second thread has started, and waiting costs a core.
     with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
@@ -159,7 +167,7 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
                 # is their average.
                 backup,
                 SwapEMAWeights(swap_on_epoch=True),
-                Judge(recipe, questions),
+                Judge(recipe, network, questions),
                 ModelCheckpoint(
                     folder / BEST,
                     monitor=CHOSEN,
@@ -173,7 +181,7 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
         )
     model.load_weights(folder / BEST)
     weights = folder / WEIGHTS
-    save_keras(model, weights)
+    save_keras(network, weights)
     return weights
 
 
@@ -181,13 +189,43 @@ def keep_last(recipe: Recipe, places: Places, out: Path) -> bool:
     """Write the averaged weights of a run's last epoch; False if it has ended none."""
     path = places.run(recipe.card.name) / BACKUP / "latest.weights.h5"
     if path.exists():
-        model = build_keras(recipe.card)
-        model.compile(optimiser_of(recipe, steps=1), loss_of(recipe))
+        network = build_keras(recipe.card)
+        model = compiled(recipe, network, 1, _origins_in(path))
         model.optimizer.build(model.trainable_variables)
         model.load_weights(path)
         model.optimizer.finalize_variable_values(model.trainable_variables)
-        save_keras(model, out)
+        save_keras(network, out)
     return path.exists()
+
+
+def compiled(recipe: Recipe, network: keras.Model, steps: int, origins: int) -> keras.Model:
+    """The network ready to be trained; with a second head where there is a second task.
+
+    Args:
+        recipe: of the training.
+        network: its weights are shared with what is given back.
+        steps: of an epoch.
+        origins: classes of the second task, or 0.
+    """
+    loss = loss_of(recipe)
+    if not origins:
+        network.compile(optimiser_of(recipe, steps), loss)
+        return network
+    origin = keras.layers.Dense(origins, name=ORIGIN)(network.layers[-1].input)
+    model = keras.Model(network.input, {LOGITS: network.output, ORIGIN: origin})
+    second = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile(
+        optimiser_of(recipe, steps),
+        {LOGITS: loss, ORIGIN: second},
+        loss_weights={LOGITS: 1.0, ORIGIN: recipe.origin_weight},
+    )
+    return model
+
+
+def _origins_in(weights: Path) -> int:
+    with h5py.File(weights) as file:
+        bias = file.get(f"layers/{ORIGIN}/vars/1")
+        return 0 if bias is None else int(bias.shape[0])
 
 
 def loss_of(recipe: Recipe) -> keras.losses.Loss:

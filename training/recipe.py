@@ -42,6 +42,9 @@ class Stage(_Part):
     """Share of the inputs of which random segments are replaced by a baseline."""
     taught: float = Field(default=0, ge=0, le=1)
     """Share of the teacher's scores in what is to be answered; the labels have the rest."""
+    variation: float = Field(default=1, ge=0, le=1)
+    """Scales how often clips go through devices, and how often copies are drawn: a network with
+    random weights learns nothing from what is hard alone."""
 
 
 class Package(_Part):
@@ -134,6 +137,9 @@ class Recipe(_Part):
     optimiser: Optimiser
     changes: PictureChanges | SoundChanges | None = None
     """Absent: as a rule for the kind of data."""
+    origin_weight: float = Field(default=0, ge=0)
+    """Weight of a second task that is not kept: naming the engine that made a clip, all people
+    being one. A network with random weights finds what engines leave sooner that way."""
     choose: Literal["auc", "loss", "changed_auc", "changed_loss"] = "changed_loss"
     """What the kept epoch is best at, on the validation split; `changed` as training changes it.
     Of several sets of clips the worst counts."""
