@@ -20,11 +20,33 @@ from pellucid.errors import (
     UnknownModel,
     UnreadableMedia,
 )
-from pellucid.scores import label_logits, probabilities
+from pellucid.scores import calibrated, label_logits, probabilities, resolve_operating_point
 from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.triton import TritonInference
 from pellucid.tensors import FloatArray, decode
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model says of windows, `(N, K)` each, or of one window or file, `(K,)` each."""
+
+    logits: FloatArray
+    raw: FloatArray
+    """0 to 1."""
+    calibrated: FloatArray
+    """0 to 1; NaN for a label without calibration."""
+
+    @property
+    def windows(self) -> "list[Scores]":
+        """Those of each window."""
+        each = zip(self.logits, self.raw, self.calibrated, strict=True)
+        return [Scores(*one) for one in each]
+
+    @property
+    def overall(self) -> "Scores":
+        """Mean over the windows."""
+        return Scores(*(each.mean(axis=0) for each in (self.logits, self.raw, self.calibrated)))
 
 
 @dataclass(frozen=True)
@@ -35,23 +57,11 @@ class Classified:
     windows: Sequence[media_pb2.Window]
     """One for a picture; as the preprocess service made them, with their tensors."""
     facts: media_pb2.MediaFacts
-    logits: FloatArray
+    scores: Scores
     """`(N, K)`."""
-    scores: FloatArray
-    """`(N, K)`, 0 to 1."""
     precision: str
-
-    @property
-    def overall_logits(self) -> FloatArray:
-        """`(K,)`: mean over the windows."""
-        mean: FloatArray = self.logits.mean(axis=0)
-        return mean
-
-    @property
-    def overall_scores(self) -> FloatArray:
-        """`(K,)`: mean over the windows, 0 to 1."""
-        mean: FloatArray = self.scores.mean(axis=0)
-        return mean
+    operating_point: str
+    """Whose thresholds count; empty where the card has none."""
 
 
 class Classifier:
@@ -71,7 +81,13 @@ class Classifier:
         self._max_content_bytes = max_content_bytes
 
     async def classify(
-        self, name: str, content: bytes, deadline: Deadline, *, displayed: bool = False
+        self,
+        name: str,
+        content: bytes,
+        deadline: Deadline,
+        *,
+        operating_point: str = "",
+        displayed: bool = False,
     ) -> Classified:
         """Classify one file.
 
@@ -79,6 +95,7 @@ class Classifier:
             name: of the model.
             content: the file's bytes.
             deadline: the caller's.
+            operating_point: by name; empty means the card's first.
             displayed: whether the windows come with pictures of them for people.
 
         Raises:
@@ -90,7 +107,7 @@ class Classifier:
         self.check_content(content)
         model = await self.model(name)
         try:
-            return await self._classify(model, content, deadline, displayed)
+            return await self._classify(model, content, deadline, operating_point, displayed)
         except (ModelChanged, ModelNotReady, grpc.aio.AioRpcError) as error:
             # It was loaded again, or unloaded, since the catalogue's last reading; one with another
             # input refuses what the old one took. Nothing was said of it yet, so it begins anew,
@@ -98,7 +115,7 @@ class Classifier:
             now = await self.model(name)
             if now == model and not isinstance(error, ModelChanged):
                 raise
-            return await self._classify(now, content, deadline, displayed)
+            return await self._classify(now, content, deadline, operating_point, displayed)
 
     def check_content(self, content: bytes) -> None:
         """Refuse what need not be read to be refused."""
@@ -133,9 +150,15 @@ class Classifier:
             ) from error
 
     async def _classify(
-        self, model: ServedModel, content: bytes, deadline: Deadline, displayed: bool
+        self,
+        model: ServedModel,
+        content: bytes,
+        deadline: Deadline,
+        operating_point: str,
+        displayed: bool,
     ) -> Classified:
         name = model.card.name
+        operating_point = resolve_operating_point(model.card, operating_point)
         read = await self._read(model, content, deadline, displayed)
         tensors = np.stack([_tensor(window, model) for window in read.windows])
         begin = perf_counter()
@@ -148,9 +171,13 @@ class Classifier:
             model=model,
             windows=read.windows,
             facts=read.facts,
-            logits=label_logits(model.card, answer.logits),
-            scores=probabilities(model.card, answer.logits),
+            scores=Scores(
+                label_logits(model.card, answer.logits),
+                probabilities(model.card, answer.logits),
+                calibrated(model.card, answer.logits),
+            ),
             precision=answer.precision,
+            operating_point=operating_point,
         )
 
     async def _read(

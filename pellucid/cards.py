@@ -4,12 +4,21 @@
 in its parameters, so `ModelConfig` over gRPC gives every service all it needs.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pellucid.contracts import PreprocessContract
 
@@ -23,6 +32,9 @@ PRECISION_PARAMETER = "pellucid_precision"
 """Triton parameter, set when a model is loaded: the arithmetic it runs in, e.g. `bfloat16`."""
 MASKED_SUFFIX = "_masked"
 """Ends the name of the graph that expands masks, and so no card's own."""
+
+PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
+Threshold = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Frozen(BaseModel):
@@ -46,6 +58,14 @@ class Output(_Frozen):
     activation: Activation
     positive_label: str | None = None
     """The label whose logit a `binary_sigmoid` model gives."""
+
+
+class Calibration(_Frozen):
+    """Temperature scaling (arXiv:1706.04599): what logits are divided by for calibrated scores."""
+
+    temperature: PositiveFloat | Annotated[dict[str, PositiveFloat], Field(min_length=1)]
+    """One number where labels exclude each other, one for each label where they do not. Above 1,
+    the raw scores are too sure of themselves."""
 
 
 class Architecture(_Frozen):
@@ -80,8 +100,11 @@ class Card(_Frozen):
     """What it looks at, in a word of its own, e.g. `chest_xray`, `speech`, `skin_lesion`."""
     labels: tuple[str, ...] = Field(min_length=2)
     output: Output
-    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
-    """Score from which a label counts as present, chosen on the validation split."""
+    operating_points: dict[PointName, Annotated[dict[str, Threshold], Field(min_length=1)]] = {}
+    """Raw scores from which labels count as present, by the name of the policy, e.g. `sensitive`;
+    the first is the default. Chosen on the validation split."""
+    calibration: Calibration | None = None
+    """How raw scores become calibrated ones; chosen on the validation split."""
     precision: Literal["float32", "auto"] = "float32"
     """`auto` leaves it to the engine, which picks bfloat16 where the CPU has it."""
     preprocess: PreprocessContract
@@ -105,14 +128,31 @@ class Card(_Frozen):
     def _labels_agree(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must differ from each other")
-        if unknown := set(self.thresholds) - set(self.labels):
-            raise ValueError(f"thresholds name no label of the model: {sorted(unknown)}")
+        for name, thresholds in self.operating_points.items():
+            self._check_labels(f"operating point {name}", thresholds)
+        self._check_calibration()
         if self.output.activation is Activation.BINARY_SIGMOID:
             if len(self.labels) != 2 or self.output.positive_label not in self.labels:
                 raise ValueError("binary_sigmoid needs two labels and positive_label among them")
         elif self.output.positive_label is not None:
             raise ValueError("positive_label is for binary_sigmoid only")
         return self
+
+    def _check_calibration(self) -> None:
+        if self.calibration is None:
+            return
+        temperature = self.calibration.temperature
+        if (self.output.activation is Activation.SIGMOID) != isinstance(temperature, dict):
+            raise ValueError(
+                "calibration: give one temperature where labels exclude each other, "
+                "and one by label where they are independent"
+            )
+        if isinstance(temperature, dict):
+            self._check_labels("calibration", temperature)
+
+    def _check_labels(self, what: str, by_label: Iterable[str]) -> None:
+        if unknown := set(by_label) - set(self.labels):
+            raise ValueError(f"{what} names no label of the model: {sorted(unknown)}")
 
     @property
     def logits(self) -> int:

@@ -39,18 +39,6 @@ def equal_error_rate(labels: Labels, scores: Scores) -> float:
     return float(false_alarms[after - 1] + step * (false_alarms[after] - false_alarms[after - 1]))
 
 
-def best_threshold(labels: Labels, scores: Scores) -> float:
-    """The threshold with the best balanced accuracy, halfway to the next lower score.
-
-    Choose it on the validation split; a positive is a score of at least the threshold.
-    """
-    false_alarms, hits, thresholds = roc_curve(labels, scores, drop_intermediate=False)
-    best = int(np.argmax(hits - false_alarms))
-    lower = scores[scores < thresholds[best]]
-    below = float(lower.max()) if lower.size else 0.0
-    return round(float(np.clip((min(thresholds[best], 1.0) + below) / 2, 0, 1)), DIGITS)
-
-
 def bootstrap(
     measure: Callable[[Labels, Scores], float],
     labels: Labels,
@@ -126,22 +114,6 @@ def mean_auc(targets: NDArray[Any], scores: NDArray[Any]) -> float:
         if len(set(truth[known])) == 2:
             areas.append(float(roc_auc_score(truth[known], score[known])))
     return float(np.mean(areas)) if areas else math.nan
-
-
-def operating_points(labels: Labels, scores: Scores) -> dict[str, float]:
-    """Thresholds of one label by name, chosen on the validation split.
-
-    `balanced` has the best balanced accuracy; `sensitive` misses one positive in twenty, `specific`
-    alarms at one negative in twenty; `fixed_0.3` is what systems before this one used throughout.
-    """
-    positives, negatives = scores[labels == 1], scores[labels == 0]
-    points = {
-        "balanced": best_threshold(labels, scores),
-        "sensitive": float(np.quantile(positives, 0.05)),
-        "specific": float(np.nextafter(np.quantile(negatives, 0.95), 1)),
-        "fixed_0.3": 0.3,
-    }
-    return {name: round(value, DIGITS) for name, value in points.items()}
 
 
 def recall_by_group(

@@ -1,6 +1,6 @@
 """`python -m training.publish RECIPE`: put a finished run into the repository of served models.
 
-The card is the recipe's, with the thresholds and the figures that were measured.
+The card is the recipe's, with the operating points, temperature and figures that were measured.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from pellucid.cards import Activation, Card
+from pellucid.cards import Card
 from pellucid.repository.folder import WEIGHTS
 from training.places import FINISHED, Places
 from training.recipe import Recipe
@@ -57,22 +57,14 @@ def described(card: Card, figures: dict[str, Any]) -> str:
 
     Args:
         card: as people wrote it.
-        figures: of the run; the thresholds are those of the validation split.
+        figures: of the run, with `operating_points` and `calibration` as the card has them.
     """
     by_hand = card.model_dump(mode="json", exclude_unset=True)
-    measured = {"thresholds": _thresholds(card, figures["validation"]), "quality": figures}
+    chosen = {key: figures[key] for key in ("operating_points", "calibration")}
+    quality = {key: value for key, value in figures.items() if key not in chosen}
+    measured = chosen | {"quality": quality}
     text = yaml.safe_dump(by_hand, sort_keys=False, width=100, allow_unicode=True)
     return text + MARK + yaml.safe_dump(measured, sort_keys=False, default_flow_style=None)
-
-
-def _thresholds(card: Card, validation: dict[str, Any]) -> dict[str, float]:
-    if card.output.activation is Activation.SIGMOID:
-        return {
-            label: found["threshold"] for label, found in validation.items() if "threshold" in found
-        }
-    # One threshold for all sets of clips, or that of the only label measured.
-    positive = card.output.positive_label or card.labels[-1]
-    return {positive: next(iter(validation.values()))["threshold"]}
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ class Recipe(_Part):
     """One model: its card, its data and how it is trained."""
 
     card: Card
-    """The part of the card that people write; the training adds thresholds and quality."""
+    """The part of the card that people write; the training adds operating points,
+    calibration and quality."""
     data: tuple[Source, ...] = Field(min_length=1)
     start: Start | None = None
     """Absent: random weights."""

@@ -34,12 +34,13 @@ def classify(
     server: Server,
     file: options.File,
     model: options.Model = None,
+    operating_point: options.OperatingPoint = None,
     as_json: options.Json = False,
     deadline: options.Deadline = None,
 ) -> None:
     """Classify one file."""
     with server.client(as_json=as_json) as client:
-        found = client.classify(file, model, deadline=deadline)
+        found = client.classify(file, model, operating_point=operating_point, deadline=deadline)
         if as_json:
             print_json(found)
         else:

@@ -77,6 +77,13 @@ Model = Annotated[
     str | None,
     typer.Option(help="By default the one that accepts files of this type, where it is the only."),
 ]
+OperatingPoint = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose thresholds decide what is present, e.g. sensitive. "
+        "By default the first that `pellucid capabilities` lists for the model."
+    ),
+]
 File = Annotated[
     Path,
     typer.Argument(

@@ -59,17 +59,20 @@ def show_prediction(prediction: Prediction) -> None:
         soft_wrap=True,
     )
     logit_of = "mean logit" if len(prediction.windows) > 1 else "logit"
-    table = simple_table("label", "score", logit_of, "threshold")
+    threshold = f"threshold ({prediction.operating_point})".removesuffix(" ()")
+    table = simple_table("label", "raw score", "calibrated", logit_of, threshold)
     for score in sorted(prediction.scores, key=lambda one: -one.score):
         reached = {None: "", True: "reached", False: "not reached"}[score.above_threshold]
+        calibrated = "" if score.calibrated_score is None else f"{score.calibrated_score:.4f}"
         logit = descriptions.number(score.logit)
-        table.add_row(escape(score.label), f"{score.score:.4f}", logit, reached)
+        table.add_row(escape(score.label), f"{score.score:.4f}", calibrated, logit, reached)
     stdout.print(table)
     if len(prediction.windows) > 1:
         table = simple_table("window", "seconds", *(score.label for score in prediction.scores))
         for place, window in enumerate(prediction.windows):
             span = f"{window.start_s:.2f} to {window.end_s:.2f}"
-            table.add_row(str(place), span, *(f"{score.score:.4f}" for score in window.scores))
+            scores = map(descriptions.raw_and_calibrated, window.scores)
+            table.add_row(str(place), span, *scores)
         stdout.print(table)
 
 
@@ -134,6 +137,7 @@ def _show_model(model: ModelCapability) -> None:
     if not model.labels:  # of a model that is not ready, no more may be known
         return
     _show_line("labels", model.labels)
+    _show_line("operating points", list(model.operating_points))
     _show_line("files", model.media_types)
     _show_line("baselines", model.baselines)
     _show_line("segments", [one.name for one in model.segmentations])

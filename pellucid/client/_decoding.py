@@ -66,6 +66,7 @@ def prediction(message: gateway_pb2.Prediction) -> predictions.Prediction:
         facts=_facts(message.facts),
         precision=message.precision,
         request_id=message.request_id,
+        operating_point=message.operating_point,
     )
 
 
@@ -80,6 +81,7 @@ def _score(message: gateway_pb2.LabelScore) -> predictions.LabelScore:
         score=message.score,
         logit=message.logit,
         above_threshold=present(message, "above_threshold"),
+        calibrated_score=present(message, "calibrated_score"),
     )
 
 

@@ -38,6 +38,7 @@ class CallOptions:
     deadline: float | None = None
     request_id: str | None = None
     window: int | None = None
+    operating_point: str | None = None
 
     def plan_request(self, model: str) -> gateway_pb2.PlanExplainRequest:
         """The request for what it would cost.
@@ -62,6 +63,7 @@ class CallOptions:
             options=self._options(),
         )
         _set(request, "window", self.window, "window")
+        _set(request, "operating_point", self.operating_point, "operating_point")
         return request
 
     def _options(self) -> methods_pb2.ExplainOptions:

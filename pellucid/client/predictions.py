@@ -9,11 +9,15 @@ class LabelScore:
 
     label: str
     score: float
-    """After the activation, 0 to 1."""
+    """Raw: after the activation, 0 to 1. Thresholds apply to it, and maps explain it."""
     logit: float
     """Before the activation."""
     above_threshold: bool | None
-    """The score reaches the card's threshold; None where the card gives none."""
+    """The raw score reaches the operating point's threshold; None where that gives none."""
+    calibrated_score: float | None = None
+    """The logit divided by the card's temperature, after the activation, 0 to 1: of cases like
+    those of the validation split, about this share is positive. None where the card has no
+    temperature."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Prediction:
     """Arithmetic of the model, e.g. `float32`; `unknown` where the engine does not say."""
     request_id: str
     """Also in every service's logs."""
+    operating_point: str = ""
+    """Whose thresholds decided what is present; empty where the card has none."""
 
     def score(self, label: str) -> LabelScore:
         """Score of one label.

@@ -52,9 +52,12 @@ def model(name: str, modality: str, media_types: tuple[str, ...]) -> gateway_pb2
         modality=modality,
         state=gateway_pb2.MODEL_STATE_READY,
         labels=[
-            gateway_pb2.Label(name="normal", threshold=0.5),
+            gateway_pb2.Label(
+                name="normal", threshold=0.5, operating_points={"lax": 0.125, "balanced": 0.5}
+            ),
             gateway_pb2.Label(name="other"),
         ],
+        operating_points=["balanced", "lax"],
         activation="softmax",
         media_types=media_types,
         methods=[method_capability(method) for method in METHODS],
@@ -116,8 +119,10 @@ def parameters(kind: Any) -> list[explain_pb2.Parameter]:
 def prediction(model: str, sound: bool) -> gateway_pb2.Prediction:
     """Two labels; sound has three windows."""
     scores = [
-        gateway_pb2.LabelScore(label="normal", score=0.06, logit=-2.75, above_threshold=False),
-        gateway_pb2.LabelScore(label="other", score=0.94, logit=2.75),
+        gateway_pb2.LabelScore(
+            label="normal", score=0.06, logit=-2.75, above_threshold=False, calibrated_score=0.125
+        ),
+        gateway_pb2.LabelScore(label="other", score=0.94, logit=2.75, calibrated_score=0.875),
     ]
     if sound:
         facts = media_pb2.MediaFacts(
@@ -144,6 +149,7 @@ def prediction(model: str, sound: bool) -> gateway_pb2.Prediction:
         facts=facts,
         precision="float32",
         request_id="made-up",
+        operating_point="balanced",
     )
 
 

@@ -44,7 +44,8 @@ def test_capabilities_come_back_typed(client: Client) -> None:
     xray = found.model("xray")
     assert [model.name for model in found.models] == ["xray", "speech"]
     assert xray.labels == ("normal", "other")
-    assert xray.thresholds == {"normal": 0.5}
+    assert xray.operating_points == {"balanced": {"normal": 0.5}, "lax": {"normal": 0.125}}
+    assert next(iter(xray.operating_points)) == "balanced"
     assert xray.card == {"licence": "CC0"}
     grad_cam = next(method for method in xray.methods if method.name == "grad_cam")
     assert not grad_cam.available

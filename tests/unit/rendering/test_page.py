@@ -57,6 +57,8 @@ def test_the_page_says_what_matters(film: Result) -> None:
         "Why “other”",
         "not for diagnosis",
         "R² 0.62",
+        "0.875",
+        "threshold (balanced)",
         "fair",
         "LIME",
     ):

@@ -5,12 +5,10 @@ import pytest
 
 from training.calibration import brier_score, calibration_error, temperature
 from training.evaluation import (
-    best_threshold,
     bootstrap,
     equal_error_rate,
     evaluate,
     mean_auc,
-    operating_points,
     recall_by_group,
 )
 
@@ -25,7 +23,6 @@ def accuracy(labels, scores):
 def test_classes_that_do_not_overlap_have_no_error():
     scores = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
     assert equal_error_rate(LABELS, scores) == 0
-    assert best_threshold(LABELS, scores) == pytest.approx(0.5)
     figures = evaluate(LABELS, scores, 0.5, EACH_ITS_OWN)
     for name in ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity"):
         assert figures[name] == {"value": 1, "low": 1, "high": 1}
@@ -89,16 +86,6 @@ def test_the_temperature_undoes_overconfidence():
     logits = rng.normal(0, 2, 20_000)
     labels = (rng.uniform(size=20_000) < 1 / (1 + np.exp(-logits))).astype(int)
     assert temperature(labels, 3 * logits) == pytest.approx(3, rel=0.05)
-
-
-def test_operating_points_keep_what_their_names_promise():
-    rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1], 1_000)
-    scores = 1 / (1 + np.exp(-rng.normal(2.0 * labels - 1)))
-    points = operating_points(labels, scores)
-    assert np.mean(scores[labels == 1] >= points["sensitive"]) == pytest.approx(0.95, abs=0.01)
-    assert np.mean(scores[labels == 0] < points["specific"]) == pytest.approx(0.95, abs=0.01)
-    assert points["fixed_0.3"] == 0.3
 
 
 def test_the_mean_auc_leaves_out_labels_without_both_classes_and_unknown_targets():

@@ -5,11 +5,14 @@ import json
 import keras
 import numpy as np
 import pytest
+import yaml
 from safetensors.numpy import load_file
 
+from pellucid.cards import Card
 from tests.support.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
 from training.__main__ import run
 from training.places import Places
+from training.publish import described
 
 CLIPS = [{"kind": "speech"}, {"kind": "speech_neural"}]
 KERAS_XRAY_CARD = {
@@ -34,6 +37,11 @@ def test_clips_of_two_sets_are_judged_by_the_worse_of_them(speech, tmp_path):
     assert float(last["chosen"]) == min(aucs)
     figures = json.loads((folder / "finished.json").read_text())
     assert set(figures["validation"]) == {"speech", "speech_neural"}
+    card = described(recipe.card, figures)
+    points = Card.model_validate(yaml.safe_load(card)).operating_points
+    assert list(points) == ["balanced", "sensitive", "specific", "fixed_0.3"]
+    assert points["sensitive"]["fake"] <= points["balanced"]["fake"] <= points["specific"]["fake"]
+    assert figures["calibration"]["temperature"] > 0
 
 
 # A process that is interrupted leaves the closing of its curves to the system.

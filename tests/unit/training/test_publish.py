@@ -22,7 +22,11 @@ def places(tmp_path) -> Places:
     run = places.run("tiny")
     run.mkdir(parents=True)
     (run / "weights.safetensors").write_bytes(b"weights")
-    figures = {"validation": {"pneumonia": {"threshold": 0.4}}, "macro_auc": 0.9}
+    figures = {
+        "operating_points": {"balanced": {"pneumonia": 0.4}, "fixed_0.3": {"pneumonia": 0.3}},
+        "calibration": {"temperature": 1.5},
+        "macro_auc": 0.9,
+    }
     (run / "finished.json").write_text(json.dumps(figures))
     return places
 
@@ -33,8 +37,12 @@ def test_the_card_is_the_recipes_with_what_was_measured(places, tmp_path, writte
     subprocess.run(command, check=True)
     folder = places.repository / "tiny"
     card = Card.read(folder / "card.yaml")
-    assert card.thresholds == {"pneumonia": 0.4} and card.quality["macro_auc"] == 0.9
-    assert card.model_copy(update={"thresholds": {}, "quality": {}}) == RECIPE.card
+    assert list(card.operating_points) == ["balanced", "fixed_0.3"]
+    assert card.operating_points["balanced"] == {"pneumonia": 0.4}
+    assert card.calibration is not None and card.calibration.temperature == 1.5
+    assert card.quality == {"macro_auc": 0.9}
+    measured = {"operating_points": {}, "calibration": None, "quality": {}}
+    assert card.model_copy(update=measured) == RECIPE.card
     assert (folder / "card.yaml").read_text().count(MARK) == 1
     assert (folder / "1/weights.safetensors").read_bytes() == b"weights"
 

@@ -29,45 +29,49 @@ from pellucid.api.explain.v1 import explanation_pb2 as pellucid_dot_api_dot_expl
 from pellucid.api.explain.v1 import methods_pb2 as pellucid_dot_api_dot_explain_dot_v1_dot_methods__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pellucid/api/gateway/v1/gateway.proto\x12\x17pellucid.api.gateway.v1\x1a%pellucid/api/common/v1/contract.proto\x1a\"pellucid/api/common/v1/media.proto\x1a%pellucid/api/explain/v1/explain.proto\x1a)pellucid/api/explain/v1/explanation.proto\x1a%pellucid/api/explain/v1/methods.proto\",\n\x16GetCapabilitiesRequest\x12\x12\n\nmedia_type\x18\x01 \x01(\t\"z\n\x17GetCapabilitiesResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.pellucid.api.gateway.v1.Model\x12/\n\x06limits\x18\x02 \x01(\x0b\x32\x1f.pellucid.api.gateway.v1.Limits\"\xec\x04\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08modality\x18\x05 \x01(\t\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.pellucid.api.gateway.v1.ModelState\x12.\n\x06labels\x18\x07 \x03(\x0b\x32\x1e.pellucid.api.gateway.v1.Label\x12\x12\n\nactivation\x18\x08 \x01(\t\x12\x13\n\x0bmedia_types\x18\t \x03(\t\x12<\n\x08\x63ontract\x18\n \x01(\x0b\x32*.pellucid.api.common.v1.PreprocessContract\x12:\n\x07methods\x18\x0b \x03(\x0b\x32).pellucid.api.explain.v1.MethodCapability\x12/\n\x06parity\x18\x0c \x01(\x0b\x32\x1f.pellucid.api.explain.v1.Parity\x12\x16\n\x0eweights_digest\x18\x0e \x01(\t\x12\x11\n\tcard_json\x18\x0f \x01(\t\x12\x14\n\x0cstate_reason\x18\x10 \x01(\t\x12\x34\n\tbaselines\x18\x11 \x03(\x0e\x32!.pellucid.api.explain.v1.Baseline\x12\x46\n\rsegmentations\x18\x12 \x03(\x0b\x32/.pellucid.api.explain.v1.SegmentationCapability\x12\x11\n\tprecision\x18\x13 \x01(\tJ\x04\x08\r\x10\x0e\";\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\tthreshold\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_threshold\"\x85\x01\n\x06Limits\x12\x19\n\x11max_content_bytes\x18\x01 \x01(\x04\x12\x12\n\nmax_pixels\x18\x02 \x01(\x04\x12\x19\n\x11max_audio_seconds\x18\x03 \x01(\x01\x12\x13\n\x0bmax_methods\x18\x04 \x01(\r\x12\x1c\n\x14max_deadline_seconds\x18\x05 \x01(\x01\"1\n\x0f\x43lassifyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"K\n\x10\x43lassifyResponse\x12\x37\n\nprediction\x18\x01 \x01(\x0b\x32#.pellucid.api.gateway.v1.Prediction\"\x8b\x02\n\nPrediction\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x33\n\x06scores\x18\x03 \x03(\x0b\x32#.pellucid.api.gateway.v1.LabelScore\x12\x11\n\ttop_label\x18\x04 \x01(\t\x12\x35\n\x07windows\x18\x05 \x03(\x0b\x32$.pellucid.api.gateway.v1.WindowScore\x12\x31\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0b\x32\".pellucid.api.common.v1.MediaFacts\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"k\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\r\n\x05logit\x18\x03 \x01(\x01\x12\x1c\n\x0f\x61\x62ove_threshold\x18\x04 \x01(\x08H\x00\x88\x01\x01\x42\x12\n\x10_above_threshold\"\x84\x01\n\x0bWindowScore\x12\x33\n\x06scores\x18\x01 \x03(\x0b\x32#.pellucid.api.gateway.v1.LabelScore\x12\x14\n\x0cinput_digest\x18\x02 \x01(\t\x12\x15\n\rstart_seconds\x18\x03 \x01(\x01\x12\x13\n\x0b\x65nd_seconds\x18\x04 \x01(\x01\"\x8f\x01\n\x12PlanExplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x30\n\x07methods\x18\x02 \x03(\x0b\x32\x1f.pellucid.api.explain.v1.Method\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.pellucid.api.explain.v1.ExplainOptions\"\x9b\x01\n\x13PlanExplainResponse\x12\x34\n\x07methods\x18\x01 \x03(\x0b\x32#.pellucid.api.explain.v1.MethodPlan\x12\x13\n\x0bmodel_calls\x18\x02 \x01(\r\x12\x17\n\x0f\x62ytes_to_triton\x18\x03 \x01(\x04\x12\x14\n\x07seconds\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_seconds\"\xbc\x01\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x30\n\x07methods\x18\x03 \x03(\x0b\x32\x1f.pellucid.api.explain.v1.Method\x12\x38\n\x07options\x18\x04 \x01(\x0b\x32\'.pellucid.api.explain.v1.ExplainOptions\x12\x13\n\x06window\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\t\n\x07_window\"\xb9\x03\n\x0f\x45xplainResponse\x12=\n\nprediction\x18\x01 \x01(\x0b\x32\'.pellucid.api.gateway.v1.ExplainedInputH\x00\x12\x35\n\x08progress\x18\x02 \x01(\x0b\x32!.pellucid.api.explain.v1.ProgressH\x00\x12\x37\n\x07partial\x18\x03 \x01(\x0b\x32$.pellucid.api.explain.v1.ExplanationH\x00\x12;\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32$.pellucid.api.explain.v1.ExplanationH\x00\x12\x39\n\ncomparison\x18\x05 \x01(\x0b\x32#.pellucid.api.explain.v1.ComparisonH\x00\x12;\n\x07targets\x18\x06 \x01(\x0b\x32(.pellucid.api.explain.v1.ResolvedTargetsH\x00\x12\x39\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32&.pellucid.api.explain.v1.MethodFailureH\x00\x42\x07\n\x05\x65vent\"\xad\x01\n\x0e\x45xplainedInput\x12\x37\n\nprediction\x18\x01 \x01(\x0b\x32#.pellucid.api.gateway.v1.Prediction\x12\x14\n\x0cwindow_index\x18\x02 \x01(\r\x12.\n\x06window\x18\x03 \x01(\x0b\x32\x1e.pellucid.api.common.v1.Window\x12\x16\n\x0equeue_position\x18\x05 \x01(\rJ\x04\x08\x04\x10\x05*q\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_STATE_READY\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x16\n\x12MODEL_STATE_FAILED\x10\x03\x32\xb1\x03\n\x0eGatewayService\x12t\n\x0fGetCapabilities\x12/.pellucid.api.gateway.v1.GetCapabilitiesRequest\x1a\x30.pellucid.api.gateway.v1.GetCapabilitiesResponse\x12_\n\x08\x43lassify\x12(.pellucid.api.gateway.v1.ClassifyRequest\x1a).pellucid.api.gateway.v1.ClassifyResponse\x12h\n\x0bPlanExplain\x12+.pellucid.api.gateway.v1.PlanExplainRequest\x1a,.pellucid.api.gateway.v1.PlanExplainResponse\x12^\n\x07\x45xplain\x12\'.pellucid.api.gateway.v1.ExplainRequest\x1a(.pellucid.api.gateway.v1.ExplainResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pellucid/api/gateway/v1/gateway.proto\x12\x17pellucid.api.gateway.v1\x1a%pellucid/api/common/v1/contract.proto\x1a\"pellucid/api/common/v1/media.proto\x1a%pellucid/api/explain/v1/explain.proto\x1a)pellucid/api/explain/v1/explanation.proto\x1a%pellucid/api/explain/v1/methods.proto\",\n\x16GetCapabilitiesRequest\x12\x12\n\nmedia_type\x18\x01 \x01(\t\"z\n\x17GetCapabilitiesResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.pellucid.api.gateway.v1.Model\x12/\n\x06limits\x18\x02 \x01(\x0b\x32\x1f.pellucid.api.gateway.v1.Limits\"\x86\x05\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08modality\x18\x05 \x01(\t\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.pellucid.api.gateway.v1.ModelState\x12.\n\x06labels\x18\x07 \x03(\x0b\x32\x1e.pellucid.api.gateway.v1.Label\x12\x12\n\nactivation\x18\x08 \x01(\t\x12\x13\n\x0bmedia_types\x18\t \x03(\t\x12<\n\x08\x63ontract\x18\n \x01(\x0b\x32*.pellucid.api.common.v1.PreprocessContract\x12:\n\x07methods\x18\x0b \x03(\x0b\x32).pellucid.api.explain.v1.MethodCapability\x12/\n\x06parity\x18\x0c \x01(\x0b\x32\x1f.pellucid.api.explain.v1.Parity\x12\x16\n\x0eweights_digest\x18\x0e \x01(\t\x12\x11\n\tcard_json\x18\x0f \x01(\t\x12\x14\n\x0cstate_reason\x18\x10 \x01(\t\x12\x34\n\tbaselines\x18\x11 \x03(\x0e\x32!.pellucid.api.explain.v1.Baseline\x12\x46\n\rsegmentations\x18\x12 \x03(\x0b\x32/.pellucid.api.explain.v1.SegmentationCapability\x12\x11\n\tprecision\x18\x13 \x01(\t\x12\x18\n\x10operating_points\x18\x18 \x03(\tJ\x04\x08\r\x10\x0e\"\xc2\x01\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\tthreshold\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12M\n\x10operating_points\x18\x03 \x03(\x0b\x32\x33.pellucid.api.gateway.v1.Label.OperatingPointsEntry\x1a\x36\n\x14OperatingPointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x0c\n\n_threshold\"\x85\x01\n\x06Limits\x12\x19\n\x11max_content_bytes\x18\x01 \x01(\x04\x12\x12\n\nmax_pixels\x18\x02 \x01(\x04\x12\x19\n\x11max_audio_seconds\x18\x03 \x01(\x01\x12\x13\n\x0bmax_methods\x18\x04 \x01(\r\x12\x1c\n\x14max_deadline_seconds\x18\x05 \x01(\x01\"J\n\x0f\x43lassifyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x17\n\x0foperating_point\x18\x03 \x01(\t\"K\n\x10\x43lassifyResponse\x12\x37\n\nprediction\x18\x01 \x01(\x0b\x32#.pellucid.api.gateway.v1.Prediction\"\xa4\x02\n\nPrediction\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x33\n\x06scores\x18\x03 \x03(\x0b\x32#.pellucid.api.gateway.v1.LabelScore\x12\x11\n\ttop_label\x18\x04 \x01(\t\x12\x35\n\x07windows\x18\x05 \x03(\x0b\x32$.pellucid.api.gateway.v1.WindowScore\x12\x31\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0b\x32\".pellucid.api.common.v1.MediaFacts\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x17\n\x0foperating_point\x18\t \x01(\t\"\x9f\x01\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\r\n\x05logit\x18\x03 \x01(\x01\x12\x1c\n\x0f\x61\x62ove_threshold\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x1d\n\x10\x63\x61librated_score\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x12\n\x10_above_thresholdB\x13\n\x11_calibrated_score\"\x84\x01\n\x0bWindowScore\x12\x33\n\x06scores\x18\x01 \x03(\x0b\x32#.pellucid.api.gateway.v1.LabelScore\x12\x14\n\x0cinput_digest\x18\x02 \x01(\t\x12\x15\n\rstart_seconds\x18\x03 \x01(\x01\x12\x13\n\x0b\x65nd_seconds\x18\x04 \x01(\x01\"\x8f\x01\n\x12PlanExplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x30\n\x07methods\x18\x02 \x03(\x0b\x32\x1f.pellucid.api.explain.v1.Method\x12\x38\n\x07options\x18\x03 \x01(\x0b\x32\'.pellucid.api.explain.v1.ExplainOptions\"\x9b\x01\n\x13PlanExplainResponse\x12\x34\n\x07methods\x18\x01 \x03(\x0b\x32#.pellucid.api.explain.v1.MethodPlan\x12\x13\n\x0bmodel_calls\x18\x02 \x01(\r\x12\x17\n\x0f\x62ytes_to_triton\x18\x03 \x01(\x04\x12\x14\n\x07seconds\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_seconds\"\xd5\x01\n\x0e\x45xplainRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x30\n\x07methods\x18\x03 \x03(\x0b\x32\x1f.pellucid.api.explain.v1.Method\x12\x38\n\x07options\x18\x04 \x01(\x0b\x32\'.pellucid.api.explain.v1.ExplainOptions\x12\x13\n\x06window\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x17\n\x0foperating_point\x18\x06 \x01(\tB\t\n\x07_window\"\xb9\x03\n\x0f\x45xplainResponse\x12=\n\nprediction\x18\x01 \x01(\x0b\x32\'.pellucid.api.gateway.v1.ExplainedInputH\x00\x12\x35\n\x08progress\x18\x02 \x01(\x0b\x32!.pellucid.api.explain.v1.ProgressH\x00\x12\x37\n\x07partial\x18\x03 \x01(\x0b\x32$.pellucid.api.explain.v1.ExplanationH\x00\x12;\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32$.pellucid.api.explain.v1.ExplanationH\x00\x12\x39\n\ncomparison\x18\x05 \x01(\x0b\x32#.pellucid.api.explain.v1.ComparisonH\x00\x12;\n\x07targets\x18\x06 \x01(\x0b\x32(.pellucid.api.explain.v1.ResolvedTargetsH\x00\x12\x39\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32&.pellucid.api.explain.v1.MethodFailureH\x00\x42\x07\n\x05\x65vent\"\xad\x01\n\x0e\x45xplainedInput\x12\x37\n\nprediction\x18\x01 \x01(\x0b\x32#.pellucid.api.gateway.v1.Prediction\x12\x14\n\x0cwindow_index\x18\x02 \x01(\r\x12.\n\x06window\x18\x03 \x01(\x0b\x32\x1e.pellucid.api.common.v1.Window\x12\x16\n\x0equeue_position\x18\x05 \x01(\rJ\x04\x08\x04\x10\x05*q\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_STATE_READY\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x16\n\x12MODEL_STATE_FAILED\x10\x03\x32\xb1\x03\n\x0eGatewayService\x12t\n\x0fGetCapabilities\x12/.pellucid.api.gateway.v1.GetCapabilitiesRequest\x1a\x30.pellucid.api.gateway.v1.GetCapabilitiesResponse\x12_\n\x08\x43lassify\x12(.pellucid.api.gateway.v1.ClassifyRequest\x1a).pellucid.api.gateway.v1.ClassifyResponse\x12h\n\x0bPlanExplain\x12+.pellucid.api.gateway.v1.PlanExplainRequest\x1a,.pellucid.api.gateway.v1.PlanExplainResponse\x12^\n\x07\x45xplain\x12\'.pellucid.api.gateway.v1.ExplainRequest\x1a(.pellucid.api.gateway.v1.ExplainResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pellucid.api.gateway.v1.gateway_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELSTATE']._serialized_start=3009
-  _globals['_MODELSTATE']._serialized_end=3122
+  _globals['_LABEL_OPERATINGPOINTSENTRY']._loaded_options = None
+  _globals['_LABEL_OPERATINGPOINTSENTRY']._serialized_options = b'8\001'
+  _globals['_MODELSTATE']._serialized_start=3299
+  _globals['_MODELSTATE']._serialized_end=3412
   _globals['_GETCAPABILITIESREQUEST']._serialized_start=262
   _globals['_GETCAPABILITIESREQUEST']._serialized_end=306
   _globals['_GETCAPABILITIESRESPONSE']._serialized_start=308
   _globals['_GETCAPABILITIESRESPONSE']._serialized_end=430
   _globals['_MODEL']._serialized_start=433
-  _globals['_MODEL']._serialized_end=1053
-  _globals['_LABEL']._serialized_start=1055
-  _globals['_LABEL']._serialized_end=1114
-  _globals['_LIMITS']._serialized_start=1117
-  _globals['_LIMITS']._serialized_end=1250
-  _globals['_CLASSIFYREQUEST']._serialized_start=1252
-  _globals['_CLASSIFYREQUEST']._serialized_end=1301
-  _globals['_CLASSIFYRESPONSE']._serialized_start=1303
-  _globals['_CLASSIFYRESPONSE']._serialized_end=1378
-  _globals['_PREDICTION']._serialized_start=1381
-  _globals['_PREDICTION']._serialized_end=1648
-  _globals['_LABELSCORE']._serialized_start=1650
-  _globals['_LABELSCORE']._serialized_end=1757
-  _globals['_WINDOWSCORE']._serialized_start=1760
-  _globals['_WINDOWSCORE']._serialized_end=1892
-  _globals['_PLANEXPLAINREQUEST']._serialized_start=1895
-  _globals['_PLANEXPLAINREQUEST']._serialized_end=2038
-  _globals['_PLANEXPLAINRESPONSE']._serialized_start=2041
-  _globals['_PLANEXPLAINRESPONSE']._serialized_end=2196
-  _globals['_EXPLAINREQUEST']._serialized_start=2199
-  _globals['_EXPLAINREQUEST']._serialized_end=2387
-  _globals['_EXPLAINRESPONSE']._serialized_start=2390
-  _globals['_EXPLAINRESPONSE']._serialized_end=2831
-  _globals['_EXPLAINEDINPUT']._serialized_start=2834
-  _globals['_EXPLAINEDINPUT']._serialized_end=3007
-  _globals['_GATEWAYSERVICE']._serialized_start=3125
-  _globals['_GATEWAYSERVICE']._serialized_end=3558
+  _globals['_MODEL']._serialized_end=1079
+  _globals['_LABEL']._serialized_start=1082
+  _globals['_LABEL']._serialized_end=1276
+  _globals['_LABEL_OPERATINGPOINTSENTRY']._serialized_start=1208
+  _globals['_LABEL_OPERATINGPOINTSENTRY']._serialized_end=1262
+  _globals['_LIMITS']._serialized_start=1279
+  _globals['_LIMITS']._serialized_end=1412
+  _globals['_CLASSIFYREQUEST']._serialized_start=1414
+  _globals['_CLASSIFYREQUEST']._serialized_end=1488
+  _globals['_CLASSIFYRESPONSE']._serialized_start=1490
+  _globals['_CLASSIFYRESPONSE']._serialized_end=1565
+  _globals['_PREDICTION']._serialized_start=1568
+  _globals['_PREDICTION']._serialized_end=1860
+  _globals['_LABELSCORE']._serialized_start=1863
+  _globals['_LABELSCORE']._serialized_end=2022
+  _globals['_WINDOWSCORE']._serialized_start=2025
+  _globals['_WINDOWSCORE']._serialized_end=2157
+  _globals['_PLANEXPLAINREQUEST']._serialized_start=2160
+  _globals['_PLANEXPLAINREQUEST']._serialized_end=2303
+  _globals['_PLANEXPLAINRESPONSE']._serialized_start=2306
+  _globals['_PLANEXPLAINRESPONSE']._serialized_end=2461
+  _globals['_EXPLAINREQUEST']._serialized_start=2464
+  _globals['_EXPLAINREQUEST']._serialized_end=2677
+  _globals['_EXPLAINRESPONSE']._serialized_start=2680
+  _globals['_EXPLAINRESPONSE']._serialized_end=3121
+  _globals['_EXPLAINEDINPUT']._serialized_start=3124
+  _globals['_EXPLAINEDINPUT']._serialized_end=3297
+  _globals['_GATEWAYSERVICE']._serialized_start=3415
+  _globals['_GATEWAYSERVICE']._serialized_end=3848
 # @@protoc_insertion_point(module_scope)
