@@ -36,17 +36,28 @@ class Scores:
     """0 to 1."""
     calibrated: FloatArray
     """0 to 1; NaN for a label without calibration."""
+    members: FloatArray
+    """Calibrated scores of an ensemble's `M` members, `(N, M, K')` or `(M, K')`; else `M` is 0."""
+
+    @property
+    def spread(self) -> FloatArray:
+        """Standard deviation over an ensemble's members, `K` or `(N, K)`; else NaN."""
+        if not self.members.shape[-2]:
+            return np.full_like(self.raw, np.nan)
+        # Of two labels with one logit, one score is the other's rest.
+        return np.broadcast_to(self.members.std(axis=-2), self.raw.shape)
 
     @property
     def windows(self) -> "list[Scores]":
         """Those of each window."""
-        each = zip(self.logits, self.raw, self.calibrated, strict=True)
+        each = zip(self.logits, self.raw, self.calibrated, self.members, strict=True)
         return [Scores(*one) for one in each]
 
     @property
     def overall(self) -> "Scores":
         """Mean over the windows."""
-        return Scores(*(each.mean(axis=0) for each in (self.logits, self.raw, self.calibrated)))
+        every = (self.logits, self.raw, self.calibrated, self.members)
+        return Scores(*(each.mean(axis=0) for each in every))
 
 
 @dataclass(frozen=True)
@@ -175,6 +186,9 @@ class Classifier:
                 label_logits(model.card, answer.logits),
                 probabilities(model.card, answer.logits),
                 calibrated(model.card, answer.logits),
+                np.zeros((len(tensors), 0, model.card.logits), np.float32)
+                if answer.members is None
+                else answer.members,
             ),
             precision=answer.precision,
             operating_point=operating_point,

@@ -51,7 +51,7 @@ def encode_explained_input(
 def _scores(classified: Classified, scores: Scores) -> list[gateway_pb2.LabelScore]:
     card = classified.model.card
     thresholds = card.operating_points.get(classified.operating_point, {})
-    found = []
+    spread, found = scores.spread, []
     for place, label in enumerate(card.labels):
         score, calibrated = float(scores.raw[place]), float(scores.calibrated[place])
         entry = gateway_pb2.LabelScore(label=label, score=score, logit=float(scores.logits[place]))
@@ -59,5 +59,7 @@ def _scores(classified: Classified, scores: Scores) -> list[gateway_pb2.LabelSco
             entry.above_threshold = bool(scores.raw[place] >= thresholds[label])
         if not isnan(calibrated):
             entry.calibrated_score = calibrated
+        if not isnan(spread[place]):
+            entry.spread = float(spread[place])
         found.append(entry)
     return found

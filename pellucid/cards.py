@@ -33,6 +33,8 @@ PRECISION_PARAMETER = "pellucid_precision"
 MASKED_SUFFIX = "_masked"
 """Ends the name of the graph that expands masks, and so no card's own."""
 
+MEMBER_SCORES = "member_scores"
+"""Second output of an ensemble: calibrated scores of its members, `(N, M, K')`."""
 PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
 Threshold = Annotated[float, Field(ge=0, le=1)]
 
@@ -110,6 +112,9 @@ class Card(_Frozen):
     preprocess: PreprocessContract
     architecture: Architecture | None = None
     """Absent where there is no gradient copy; then gradient methods are unavailable."""
+    members: tuple[str, ...] = ()
+    """Of an ensemble, the models of the same contract, labels and output whose calibrated scores
+    are averaged; it has no architecture and no weights of its own."""
     training_data: str = ""
     quality: dict[str, Any] = {}
     """Measured figures, with intervals, by split."""
@@ -131,6 +136,7 @@ class Card(_Frozen):
         for name, thresholds in self.operating_points.items():
             self._check_labels(f"operating point {name}", thresholds)
         self._check_calibration()
+        self._check_members()
         if self.output.activation is Activation.BINARY_SIGMOID:
             if len(self.labels) != 2 or self.output.positive_label not in self.labels:
                 raise ValueError("binary_sigmoid needs two labels and positive_label among them")
@@ -150,9 +156,25 @@ class Card(_Frozen):
         if isinstance(temperature, dict):
             self._check_labels("calibration", temperature)
 
+    def _check_members(self) -> None:
+        if not self.members:
+            return
+        if len(self.members) < 2 or len(set(self.members)) < len(self.members):
+            raise ValueError("members: name two models or more, each once")
+        if self.name in self.members:
+            raise ValueError("members: a model is no member of itself")
+        if self.architecture is not None:
+            raise ValueError("members have the architectures, an ensemble has none")
+
     def _check_labels(self, what: str, by_label: Iterable[str]) -> None:
         if unknown := set(by_label) - set(self.labels):
             raise ValueError(f"{what} names no label of the model: {sorted(unknown)}")
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether every label has a calibrated score."""
+        temperature = self.calibration.temperature if self.calibration else {}
+        return not isinstance(temperature, dict) or set(temperature) == set(self.labels)
 
     @property
     def logits(self) -> int:

@@ -45,9 +45,9 @@ def operating_points(sets: Sequence[Cases]) -> dict[str, float]:
     """Thresholds by name; each keeps its promise in every set, as it is and changed.
 
     `balanced`, the first and so the default, has the best balanced accuracy (`best_threshold`);
-    `sensitive` misses at most one positive in twenty, `specific` alarms at no more than one negative
-    in twenty, and neither is on the other side of `balanced`; `fixed_0.3` is what systems before
-    this one used throughout.
+    `sensitive` misses at most one positive in twenty, `specific` alarms at no more than one
+    negative in twenty, and neither is on the other side of `balanced`; `fixed_0.3` is what systems
+    before this one used throughout.
     """
     balanced = best_threshold(sets)
     fifths = [np.quantile(scores[labels == 1], 0.05) for labels, scores in _views(sets)]

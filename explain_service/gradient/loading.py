@@ -27,6 +27,8 @@ def find_weights(repository: Path, model: ServedModel) -> Path:
         NoCopy: there is no architecture to fill, no such file, or it is not what is served.
     """
     architecture = model.card.architecture
+    if model.card.members:
+        raise NoCopy("it is an ensemble: gradient methods explain its members, one at a time")
     if architecture is None:
         raise NoCopy("the model's card names no architecture, so there is nothing to differentiate")
     if architecture.builder not in BUILDERS:

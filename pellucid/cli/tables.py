@@ -60,12 +60,15 @@ def show_prediction(prediction: Prediction) -> None:
     )
     logit_of = "mean logit" if len(prediction.windows) > 1 else "logit"
     threshold = f"threshold ({prediction.operating_point})".removesuffix(" ()")
-    table = simple_table("label", "raw score", "calibrated", logit_of, threshold)
+    spread = any(score.spread is not None for score in prediction.scores)
+    columns = ("label", "raw score", "calibrated", logit_of, threshold)
+    table = simple_table(*columns, *(["spread of members"] if spread else []))
     for score in sorted(prediction.scores, key=lambda one: -one.score):
         reached = {None: "", True: "reached", False: "not reached"}[score.above_threshold]
         calibrated = "" if score.calibrated_score is None else f"{score.calibrated_score:.4f}"
         logit = descriptions.number(score.logit)
-        table.add_row(escape(score.label), f"{score.score:.4f}", calibrated, logit, reached)
+        row = (escape(score.label), f"{score.score:.4f}", calibrated, logit, reached)
+        table.add_row(*row, *([f"{score.spread:.4f}"] if score.spread is not None else []))
     stdout.print(table)
     if len(prediction.windows) > 1:
         table = simple_table("window", "seconds", *(score.label for score in prediction.scores))

@@ -82,6 +82,7 @@ def _score(message: gateway_pb2.LabelScore) -> predictions.LabelScore:
         logit=message.logit,
         above_threshold=present(message, "above_threshold"),
         calibrated_score=present(message, "calibrated_score"),
+        spread=present(message, "spread"),
     )
 
 

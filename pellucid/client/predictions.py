@@ -18,6 +18,9 @@ class LabelScore:
     """The logit divided by the card's temperature, after the activation, 0 to 1: of cases like
     those of the validation split, about this share is positive. None where the card has no
     temperature."""
+    spread: float | None = None
+    """Of an ensemble: standard deviation of its members' calibrated scores, whose mean the score
+    is; None for other models."""
 
 
 @dataclass(frozen=True)

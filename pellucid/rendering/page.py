@@ -71,6 +71,7 @@ def page_html(result: Result, canvas: Canvas, name: str, *, ended_early: str = "
         prediction=result.prediction,
         scores=_scores(result.prediction),
         calibrated=any(one.calibrated_score is not None for one in result.prediction.scores),
+        spread=all(one.spread is not None for one in result.prediction.scores),
         facts=descriptions.facts(result.prediction),
         canvas=canvas,
         frame=canvas.frame,

@@ -8,6 +8,7 @@ import onnx
 from pellucid.cards import Card
 from pellucid.repository.classifier import classifier_graph
 from pellucid.repository.config import classifier_config, masked_config
+from pellucid.repository.ensemble import ensemble_graph, without_members
 from pellucid.repository.errors import ModelNotBuilt
 from pellucid.repository.folder import ModelFolder
 from pellucid.repository.graphs import read_graph, set_source, source_of
@@ -36,7 +37,8 @@ def build_model(path: Path, *, force: bool = False) -> None:
     and graphs are built only where the weights, the architecture or the shape have changed.
 
     Args:
-        path: folder with `card.yaml` and `<version>/weights.safetensors` or `<version>/model.onnx`.
+        path: folder with `card.yaml` and `<version>/weights.safetensors` or `<version>/model.onnx`;
+            an ensemble's needs neither, and its members, beside it, are built with it.
         force: build graphs that are current, too.
 
     Raises:
@@ -67,13 +69,19 @@ def _are_current(folder: ModelFolder, source: str) -> bool:
 
 def _graphs(folder: ModelFolder, source: str) -> dict[Path, bytes]:
     card = folder.card
-    if folder.builds and card.architecture is not None:
+    if card.members:
+        for member in folder.members:
+            build_model(member.path)
+        members = [(member.card, read_graph(member.graph)) for member in folder.members]
+        graph = ensemble_graph(card, members)
+        set_source(graph, source)
+    elif folder.builds and card.architecture is not None:
         graph = classifier_graph(card, card.architecture, folder.weights)
         set_source(graph, source)
     else:
         graph = read_graph(folder.graph)
     _check(graph, card)
-    masked = masked_graph(graph, card.preprocess.channel_axis)
+    masked = masked_graph(without_members(graph), card.preprocess.channel_axis)
     set_source(masked, source)
     built = {folder.graph: graph.SerializeToString()} if folder.builds else {}
     return built | {folder.masked_graph: masked.SerializeToString()}

@@ -10,6 +10,7 @@ from pellucid.cards import (
     CARD_PARAMETER,
     DIGEST_PARAMETER,
     MASKED_SUFFIX,
+    MEMBER_SCORES,
     PRECISION_PARAMETER,
     ROLE_PARAMETER,
     Card,
@@ -35,6 +36,9 @@ def classifier_config(card: Card, weights_digest: str) -> str:
     config.instance_group.add(count=1)
     config.input.add(name="input", data_type=pb.TYPE_FP32, dims=card.preprocess.shape)
     config.output.add(name="logits", data_type=pb.TYPE_FP32, dims=[card.logits])
+    if card.members:
+        dims = [len(card.members), card.logits]
+        config.output.add(name=MEMBER_SCORES, data_type=pb.TYPE_FP32, dims=dims)
     return _text(config)
 
 

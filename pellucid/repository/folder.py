@@ -64,10 +64,41 @@ class ModelFolder:
                 f"{name}/card.yaml: version names a folder of Triton's, so it must be a number "
                 f"from 1 up, not {version!r}"
             )
+        if self.card.members:
+            self._check_members()
+            return
         if not self.weights.is_file() and not self.graph.is_file():
             raise ModelNotBuilt(f"{name}/{version} has neither {WEIGHTS} nor {GRAPH}")
         if self.builds and self.card.architecture is None:
             raise ModelNotBuilt(f"{name}/card.yaml has weights but names no architecture")
+
+    def _check_members(self) -> None:
+        for member in self.members:
+            found, whole = member.card, f"{self.card.name}: member {member.card.name}"
+            for field in ("labels", "output", "preprocess"):
+                if getattr(found, field) != getattr(self.card, field):
+                    raise ModelNotBuilt(f"{whole} has another {field} than the ensemble")
+            if found.members:
+                raise ModelNotBuilt(f"{whole} is an ensemble itself: name its members instead")
+            if not found.is_calibrated:
+                raise ModelNotBuilt(
+                    f"{whole} has no calibration for every label, so its scores cannot be averaged"
+                )
+
+    @property
+    def members(self) -> "tuple[ModelFolder, ...]":
+        """Folders of an ensemble's members, beside its own; empty for other models.
+
+        Raises:
+            ModelNotBuilt: a member cannot be read.
+        """
+        found = []
+        for name in self.card.members:
+            try:
+                found.append(ModelFolder.read(self.path.with_name(name)))
+            except ModelNotBuilt as error:
+                raise ModelNotBuilt(f"{self.card.name}: member {name}: {error}") from error
+        return tuple(found)
 
     @property
     def weights(self) -> Path:
@@ -100,11 +131,17 @@ class ModelFolder:
 
     @property
     def builds(self) -> bool:
-        """Whether the classifier's graph is built from weights."""
-        return self.weights.is_file()
+        """Whether the classifier's graph is built: from weights, or from its members."""
+        return bool(self.card.members) or self.weights.is_file()
 
     def weights_digest(self) -> str:
-        """SHA-256 of the weights, or of the graph where there are none; hexadecimal."""
+        """SHA-256 of the weights, or of the graph where there are none; hexadecimal.
+
+        Of an ensemble, SHA-256 of its members' digests, a line each.
+        """
+        if self.card.members:
+            lines = "\n".join(member.weights_digest() for member in self.members)
+            return hashlib.sha256(lines.encode()).hexdigest()
         return file_digest(self.weights if self.builds else self.graph)
 
     def source(self, weights_digest: str) -> str:
@@ -118,6 +155,14 @@ class ModelFolder:
             "shape": self.card.preprocess.shape,
             "layout": self.card.preprocess.layout,
         }
+        if self.card.members:
+            # Only then: no other model's digest shall change for it.
+            facts["members"] = [
+                [member.source(member.weights_digest()), member.card.calibration.model_dump()]
+                for member in self.members
+                if member.card.calibration
+            ]
+            facts["activation"] = self.card.output.activation
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

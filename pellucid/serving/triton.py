@@ -13,6 +13,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
+from pellucid.cards import MEMBER_SCORES
 from pellucid.errors import (
     BackendUnavailable,
     DeadlineTooShort,
@@ -47,6 +48,8 @@ class Answer:
     """`(N, K')`."""
     precision: str
     """The arithmetic they were computed in, e.g. `float32`."""
+    members: FloatArray | None = None
+    """Of an ensemble, where asked for: calibrated scores of its `M` members, `(N, M, K')`."""
 
 
 class TritonInference:
@@ -99,6 +102,8 @@ class TritonInference:
         )
         request.inputs.add(name="input", datatype="FP32", shape=batch.shape)
         request.outputs.add(name="logits")
+        if model.card.members:
+            request.outputs.add(name=MEMBER_SCORES)
         timeout = min(deadline.timeout(), self._timeout_s)
         try:
             response = await self._stub.ModelInfer(request, timeout=timeout)
@@ -141,7 +146,8 @@ def check_answer(
         mark_stale(model.card.name)
         raise changed(model, f"{precision} answered, not {model.precision}")
     logits = _logits(response, model, rows, finite=finite)
-    return Answer(logits, precision or model.precision)
+    members = InferResult(response).as_numpy(MEMBER_SCORES)
+    return Answer(logits, precision or model.precision, members)
 
 
 def joined(model: ServedModel, parts: Sequence[Answer]) -> Answer:
@@ -153,7 +159,12 @@ def joined(model: ServedModel, parts: Sequence[Answer]) -> Answer:
     precisions = {part.precision for part in parts}
     if len(precisions) > 1:
         raise changed(model, f"answered in {' and in '.join(sorted(precisions))}")
-    return Answer(np.concatenate([part.logits for part in parts]), precisions.pop())
+    members = [part.members for part in parts if part.members is not None]
+    return Answer(
+        np.concatenate([part.logits for part in parts]),
+        precisions.pop(),
+        np.concatenate(members) if members else None,
+    )
 
 
 def translate(

@@ -90,6 +90,8 @@ def test_the_first_operating_point_stays_the_first_on_the_way_through_json():
         ({"operating_points": {"balanced": {}}}, "at least 1 item"),
         ({"calibration": {"temperature": {"yes": 1.0}}}, "give one temperature where labels"),
         ({"calibration": {"temperature": 0}}, "greater than 0"),
+        ({"members": ["one"]}, "members: name two models or more"),
+        ({"members": ["one", "tone"]}, "a model is no member of itself"),
         (
             {"output": {"activation": "sigmoid"}, "calibration": {"temperature": 1.5}},
             "and one by label where they are independent",

@@ -4,8 +4,10 @@ import math
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
+from gateway.classification import Scores
 from gateway.peers import RESERVE_S
 from pellucid.api.gateway.v1.gateway_pb2 import ClassifyRequest, ExplainRequest
 from pellucid.errors import (
@@ -104,6 +106,16 @@ async def test_each_window_has_raw_and_calibrated_scores_and_their_means_are_the
 async def test_without_a_temperature_there_is_no_calibrated_score(stage: Stage) -> None:
     answer = await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
     assert not any(score.HasField("calibrated_score") for score in answer.prediction.scores)
+
+
+def test_the_spread_of_an_ensemble_is_the_deviation_over_its_members() -> None:
+    members = np.array([[[0.2], [0.4]], [[0.6], [1.0]]], np.float32)
+    pair = np.zeros((2, 2), np.float32)
+    scores = Scores(pair, pair, pair, members)
+    assert scores.spread == pytest.approx(np.array([[0.1, 0.1], [0.2, 0.2]]))
+    # Of the means of the windows, .4 and .7.
+    assert scores.overall.spread == pytest.approx([0.15, 0.15])
+    assert np.isnan(Scores(pair, pair, pair, members[:, :0]).overall.spread).all()
 
 
 async def test_an_empty_file_is_unreadable(stage: Stage) -> None:

@@ -413,6 +413,7 @@ class LabelScore(_message.Message):
     LOGIT_FIELD_NUMBER: _builtins.int
     ABOVE_THRESHOLD_FIELD_NUMBER: _builtins.int
     CALIBRATED_SCORE_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
     label: _builtins.str
     score: _builtins.float
     """Raw: after the activation, 0 .. 1. Thresholds apply to it, and maps explain it."""
@@ -424,6 +425,10 @@ class LabelScore(_message.Message):
     """The logit divided by the card's temperature, after the activation, 0 .. 1: of cases like those
     of the validation split, about this share is positive. Absent where the card has no temperature.
     """
+    spread: _builtins.float
+    """Of an ensemble: standard deviation of its members' calibrated scores, whose mean `score` is.
+    Of several windows, of their means. Absent for other models.
+    """
     def __init__(
         self,
         *,
@@ -432,19 +437,24 @@ class LabelScore(_message.Message):
         logit: _builtins.float = ...,
         above_threshold: _builtins.bool | None = ...,
         calibrated_score: _builtins.float | None = ...,
+        spread: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_above_threshold", b"_above_threshold", "_calibrated_score", b"_calibrated_score", "above_threshold", b"above_threshold", "calibrated_score", b"calibrated_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_above_threshold", b"_above_threshold", "_calibrated_score", b"_calibrated_score", "_spread", b"_spread", "above_threshold", b"above_threshold", "calibrated_score", b"calibrated_score", "spread", b"spread"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_above_threshold", b"_above_threshold", "_calibrated_score", b"_calibrated_score", "above_threshold", b"above_threshold", "calibrated_score", b"calibrated_score", "label", b"label", "logit", b"logit", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_above_threshold", b"_above_threshold", "_calibrated_score", b"_calibrated_score", "_spread", b"_spread", "above_threshold", b"above_threshold", "calibrated_score", b"calibrated_score", "label", b"label", "logit", b"logit", "score", b"score", "spread", b"spread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__above_threshold: _TypeAlias = _typing.Literal["above_threshold"]  # noqa: Y015
     _WhichOneofArgType__above_threshold: _TypeAlias = _typing.Literal["_above_threshold", b"_above_threshold"]  # noqa: Y015
     _WhichOneofReturnType__calibrated_score: _TypeAlias = _typing.Literal["calibrated_score"]  # noqa: Y015
     _WhichOneofArgType__calibrated_score: _TypeAlias = _typing.Literal["_calibrated_score", b"_calibrated_score"]  # noqa: Y015
+    _WhichOneofReturnType__spread: _TypeAlias = _typing.Literal["spread"]  # noqa: Y015
+    _WhichOneofArgType__spread: _TypeAlias = _typing.Literal["_spread", b"_spread"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__above_threshold) -> _WhichOneofReturnType__above_threshold | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__calibrated_score) -> _WhichOneofReturnType__calibrated_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spread) -> _WhichOneofReturnType__spread | None: ...
 
 Global___LabelScore: _TypeAlias = LabelScore  # noqa: Y015
 
