@@ -36,11 +36,17 @@ class ModelFolder:
         """Read a folder's card.
 
         Raises:
-            ModelNotBuilt: the folder has no valid card, neither weights nor a graph, or weights
-                without an architecture.
+            ModelNotBuilt: the folder has no valid card, neither weights nor a graph, weights
+                without an architecture, or members that do not go together.
         """
+        folder = cls._read(path)
+        folder._check()
+        return folder
+
+    @classmethod
+    def _read(cls, path: Path) -> "ModelFolder":
         try:
-            folder = cls(path, Card.read(path / "card.yaml"))
+            return cls(path, Card.read(path / "card.yaml"))
         except ValidationError as error:
             # Without its values: clients see the reason, and a card may be a link to any file.
             raise ModelNotBuilt(f"{path.name}/card.yaml: {first_error(error)}") from error
@@ -52,8 +58,6 @@ class ModelFolder:
             raise ModelNotBuilt(f"{path.name}/card.yaml is not valid YAML{where}") from error
         except ValueError as error:
             raise ModelNotBuilt(f"{path.name}/card.yaml is not in UTF-8") from error
-        folder._check()
-        return folder
 
     def _check(self) -> None:
         name, version = self.path.name, self.card.version
@@ -78,8 +82,6 @@ class ModelFolder:
             for field in ("labels", "output", "preprocess"):
                 if getattr(found, field) != getattr(self.card, field):
                     raise ModelNotBuilt(f"{whole} has another {field} than the ensemble")
-            if found.members:
-                raise ModelNotBuilt(f"{whole} is an ensemble itself: name its members instead")
             if not found.is_calibrated:
                 raise ModelNotBuilt(
                     f"{whole} has no calibration for every label, so its scores cannot be averaged"
@@ -95,9 +97,14 @@ class ModelFolder:
         found = []
         for name in self.card.members:
             try:
-                found.append(ModelFolder.read(self.path.with_name(name)))
+                member = ModelFolder._read(self.path.with_name(name))
+                # Before its own members are read, which might name this ensemble.
+                if member.card.members:
+                    raise ModelNotBuilt("it is an ensemble itself: name its members instead")
+                member._check()
             except ModelNotBuilt as error:
                 raise ModelNotBuilt(f"{self.card.name}: member {name}: {error}") from error
+            found.append(member)
         return tuple(found)
 
     @property

@@ -144,7 +144,7 @@ def change_card(folder: Path, **fields: object) -> None:
         ({"labels": ["first", "second", "last"]}, "both: member one has another labels"),
         ({"output": {"activation": "sigmoid"}, "calibration": None}, "has another output"),
         ({"calibration": None}, "has no calibration for every label"),
-        ({"members": ["two", "three"]}, "both: member one"),
+        ({"members": ["two", "both"]}, "both: member one: it is an ensemble itself"),
         ({"name": "other"}, "is of a model called"),
     ],
 )
