@@ -22,7 +22,7 @@ def test_classes_that_do_not_overlap_are_parted_in_the_middle():
 
 
 def test_the_middle_of_the_plateau_stands_where_the_highest_accuracy_is_an_accident():
-    """Two negatives at .10 and .11 put the argmax below nearly all of the plateau."""
+    """Two positives at .10 and .12 put the argmax below nearly all of the plateau."""
     negatives = np.concatenate([spread(96, 0, 0.08), [0.62, 0.64, 0.66]])
     positives = np.concatenate([[0.1, 0.12], spread(300, 0.6, 1)])
     found = cases(negatives, positives)
