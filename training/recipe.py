@@ -13,21 +13,42 @@ from pellucid.contracts import LogMelContract
 from training.datasets.chexpert import CheXpert
 from training.datasets.clips import Clips
 from training.datasets.fake_or_real import FakeOrReal
-from training.datasets.folders import PictureFolders
+from training.datasets.folders import ClipFolders, PictureFolders
 from training.datasets.kermany import Kermany
 from training.datasets.medmnist import MedMnist
-from training.datasets.nih14 import Nih14
+from training.datasets.nih14 import ChestXray14, Nih14
 from training.datasets.pictures import Pictures
 from training.datasets.speech import Speech
 from training.datasets.speech_neural import SpeechNeural
 
-PictureSource = CheXpert | Kermany | MedMnist | Nih14 | PictureFolders
-ClipSource = FakeOrReal | Speech | SpeechNeural
+PictureSource = CheXpert | ChestXray14 | Kermany | MedMnist | Nih14 | PictureFolders
+ClipSource = ClipFolders | FakeOrReal | Speech | SpeechNeural
 Source = Annotated[PictureSource | ClipSource, Field(discriminator="kind")]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Document(_Part):
+    """What is read from a YAML file of its own."""
+
+    @classmethod
+    def read(cls, path: Path, changes: Sequence[str] = ()) -> Self:
+        """Read a recipe and change some of its values.
+
+        Args:
+            path: of the YAML file.
+            changes: `key=value`, the key dotted (`stages.0.epochs=3`), the value YAML.
+
+        Raises:
+            ValueError: a change names no place in the recipe.
+            pydantic.ValidationError: it names the field that is wrong.
+        """
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for change in changes:
+            _change(tree, change)
+        return cls.model_validate(tree)
 
 
 class Stage(_Part):
@@ -71,6 +92,15 @@ class File(_Part):
 Start = Annotated[Package | Model | File, Field(discriminator="kind")]
 
 
+class Generated(_Part):
+    """Pictures that a trained generator adds to the training set (`training/vae.py`)."""
+
+    model: str
+    """Name of the generator's recipe, of the same labels."""
+    share: float = Field(gt=0, lt=1)
+    """Of each label's training pictures."""
+
+
 class PictureChanges(_Part):
     """How strongly training varies pictures; 0 leaves a property alone."""
 
@@ -85,6 +115,7 @@ class PictureChanges(_Part):
     spectrum: float = Field(default=0, ge=0, le=1)
     """Share of the pictures whose Fourier amplitudes are mixed with another's
     (arXiv:2105.11120): what remains of both is the phase, the shape."""
+    generated: Generated | None = None
 
 
 class SoundChanges(_Part):
@@ -114,7 +145,7 @@ class Optimiser(_Part):
     """Decay of the moving average of the weights, which is what is kept."""
 
 
-class Recipe(_Part):
+class Recipe(Document):
     """One model: its card, its data and how it is trained."""
 
     card: Card
@@ -213,23 +244,6 @@ class Recipe(_Part):
         card = self.card.model_dump_json(include={"labels", "output", "preprocess", "architecture"})
         text = card + self.model_dump_json(exclude={"card", "threads"}, exclude_defaults=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-    @classmethod
-    def read(cls, path: Path, changes: Sequence[str] = ()) -> Self:
-        """Read a recipe and change some of its values.
-
-        Args:
-            path: of the YAML file.
-            changes: `key=value`, the key dotted (`stages.0.epochs=3`), the value YAML.
-
-        Raises:
-            ValueError: a change names no place in the recipe.
-            pydantic.ValidationError: it names the field that is wrong.
-        """
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for change in changes:
-            _change(tree, change)
-        return cls.model_validate(tree)
 
 
 def _change(tree: Any, change: str) -> None:

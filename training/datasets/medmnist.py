@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -26,14 +27,20 @@ class MedMnist(BaseModel):
         Labels are `(N, 1)` class numbers, or `(N, K)` zeros and ones where several may be present.
         """
         path = root / self.file
-        with np.load(path, allow_pickle=False) as arrays:
+        try:
+            file = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, BadZipFile) as error:
+            raise BadData(f"{path} is no .npz file that can be read: {error}") from error
+        with file as arrays:
             if missing := {f"{split}_images", f"{split}_labels"} - set(arrays):
                 raise BadData(f"{path} has no {sorted(missing)}; it has {sorted(arrays)}")
             images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"].astype(np.int64)
         several = card.output.activation is Activation.SIGMOID
         wanted = len(card.labels) if several else 1
-        if labels.shape[1] != wanted:
-            raise BadData(f"{path} has {labels.shape[1]} labels a picture, the card {wanted}")
+        if labels.ndim != 2 or labels.shape[1] != wanted:
+            raise BadData(f"{path} has labels {labels.shape}, the card wants (N, {wanted})")
+        if labels.max(initial=0) >= (2 if several else len(card.labels)):
+            raise BadData(f"{path} has a label {labels.max()}, the card only {card.labels}")
         planes = torch.from_numpy(images.reshape(*images.shape[:3], -1)).permute(0, 3, 1, 2)
         # The file does not say whose a picture is.
         owners = tuple(f"{split} {number}" for number in range(len(images)))
