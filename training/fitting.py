@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     TQDMProgressBar,
 )
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from training.datasets.pictures import Pictures
@@ -40,6 +40,7 @@ def fit(
     precision: Literal["bf16-mixed", "32-true"] = "32-true",
     clip_norm: float = 1,
     callbacks: tuple[Callback, ...] = (),
+    tensorboard: bool = False,
 ) -> None:
     """Train, or go on from the last checkpoint of a run.
 
@@ -54,6 +55,7 @@ def fit(
         precision: of the arithmetic.
         clip_norm: largest norm of a gradient.
         callbacks: besides those of every training.
+        tensorboard: whether the curves are also written for it.
     """
     best = ModelCheckpoint(
         folder,
@@ -66,13 +68,16 @@ def fit(
     latest = ModelCheckpoint(
         folder, filename=LAST.removesuffix(".ckpt"), enable_version_counter=False
     )
+    loggers: list[Logger] = [CSVLogger(folder, name="curves")]
+    if tensorboard:
+        loggers.append(TensorBoardLogger(folder, name="tensorboard"))
     trainer = lightning.Trainer(
         max_epochs=epochs,
         accelerator="auto",
         devices=1,
         precision=precision,
         gradient_clip_val=clip_norm,
-        logger=CSVLogger(folder, name="curves"),
+        logger=loggers,
         callbacks=[
             *callbacks,
             LearningRateMonitor("epoch"),

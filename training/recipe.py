@@ -1,12 +1,13 @@
 """Recipes: small YAML files that say all about a training, checked before anything is read."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pellucid.cards import Activation, Card
 from pellucid.contracts import LogMelContract
@@ -51,14 +52,23 @@ class Document(_Part):
         return cls.model_validate(tree)
 
 
+class LastLayers(_Part):
+    """The last layers of a network, of those that have weights; normalisation counts."""
+
+    last: int = Field(gt=0)
+
+
 class Stage(_Part):
     """A run of epochs of one kind."""
 
     epochs: int = Field(gt=0)
     size: int | None = Field(default=None, gt=0)
     """Side of the pictures in pixels; absent: as the card says."""
-    trained: Literal["all", "head"] = "all"
-    """`head` leaves all but the last layer as it is: for weights that come from elsewhere."""
+    trained: Literal["all", "head"] | LastLayers = "all"
+    """What changes, for weights that come from elsewhere: `head` is the last dense layer, `{last:
+    20}` the last twenty. Normalisation of the others keeps its statistics."""
+    rate_share: float = Field(default=1, gt=0, le=1)
+    """Learning rate of the stage, as a share of the optimiser's."""
     hidden: float = Field(default=0, ge=0, le=1)
     """Share of the inputs of which random segments are replaced by a baseline."""
     taught: float = Field(default=0, ge=0, le=1)
@@ -83,13 +93,38 @@ class Model(_Part):
 
 
 class File(_Part):
-    """Weights of the same network from a safetensors file, as every training ends with one."""
+    """Weights of the same network from a safetensors file, as every training ends with one.
+
+    For torch also a `state_dict` that `torch.load` reads with `weights_only`.
+    """
 
     kind: Literal["file"]
     file: Path
 
 
-Start = Annotated[Package | Model | File, Field(discriminator="kind")]
+class Hub(_Part):
+    """Weights from a Hugging Face hub: safetensors or, for torch, a plain `state_dict`."""
+
+    kind: Literal["hub"]
+    repository: str = Field(pattern="^[^/]+/[^/]+$")
+    """`OWNER/NAME`."""
+    revision: str
+    """A commit: 40 hexadecimal digits."""
+    file: str
+    """In the repository, e.g. `model.safetensors`."""
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    endpoint: str | None = Field(default=None, pattern="^https?://")
+    """Absent: `HF_ENDPOINT`, else https://huggingface.co."""
+
+    @field_validator("revision")
+    @classmethod
+    def _is_a_commit(cls, revision: str) -> str:
+        if not re.fullmatch("[0-9a-f]{40}", revision):
+            raise ValueError("name a commit by its 40 hexadecimal digits: branches and tags move")
+        return revision
+
+
+Start = Annotated[Package | Model | File | Hub, Field(discriminator="kind")]
 
 
 class Generated(_Part):

@@ -18,6 +18,7 @@ from training.datasets.pictures import Pictures
 from training.drawing import Batch, RandomRows, in_order
 from training.evaluation import mean_auc
 from training.fitting import BEST, LAST, fit
+from training.freezing import head_of, train_only
 from training.pictures import normalise, vary
 from training.places import Places
 from training.recipe import Recipe
@@ -54,10 +55,7 @@ class Classifier(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Train the layers that the stage names."""
-        head = self._head()
-        trained = self.recipe.stage(self.current_epoch).trained
-        for parameter in self.network.parameters():
-            parameter.requires_grad_(trained == "all" or any(parameter is each for each in head))
+        train_only(self.network, self.recipe.stage(self.current_epoch).trained)
 
     def on_train_batch_start(self, batch: Batch, number: int) -> None:
         """Make a step the same whether or not the run was interrupted before it."""
@@ -107,13 +105,9 @@ class Classifier(lightning.LightningModule):
         self.log("chosen", chosen if last else worst)
         self.log_dict({f"val_{key}": value for key, value in figures.items()}, prog_bar=True)
 
-    def _head(self) -> list[nn.Parameter]:
-        layers = [each for each in self.network.modules() if isinstance(each, nn.Linear)]
-        return list(layers[-1].parameters())
-
     def configure_optimizers(self) -> Any:
         """AdamW with its cosine; no decay where there is nothing to decay."""
-        settings, head = self.recipe.optimiser, self._head()
+        settings, head = self.recipe.optimiser, list(head_of(self.network).parameters())
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for parameter in self.network.parameters():
             key = (any(parameter is each for each in head), parameter.ndim > 1)
@@ -129,9 +123,13 @@ class Classifier(lightning.LightningModule):
             ]
         )
         steps = int(self.trainer.estimated_stepping_batches)
-        cosine = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: rate(step, steps, settings.warm_up)
-        )
+        shares = [self.recipe.stage(epoch).rate_share for epoch in range(self.recipe.epochs)]
+
+        def factor(step: int) -> float:
+            epoch = min(step * len(shares) // steps, len(shares) - 1)
+            return rate(step, steps, settings.warm_up) * shares[epoch]
+
+        cosine = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {
             "optimizer": optimiser,
             "lr_scheduler": {"scheduler": cosine, "interval": "step"},
@@ -192,6 +190,7 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
         precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
         clip_norm=recipe.optimiser.clip_norm,
         callbacks=(EMAWeightAveraging(decay=recipe.optimiser.average),),
+        tensorboard=places.tensorboard,
     )
     weights = folder / WEIGHTS
     _keep(network, folder / BEST, weights)

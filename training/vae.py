@@ -155,7 +155,16 @@ def train(recipe: VaeRecipe, places: Places) -> Path:
     )
     module = _Autoencoding(recipe, network)
     loaders = [in_order(validation)]
-    fit(module, training, rows, loaders, folder, epochs=recipe.epochs, mode="min")
+    fit(
+        module,
+        training,
+        rows,
+        loaders,
+        folder,
+        epochs=recipe.epochs,
+        mode="min",
+        tensorboard=places.tensorboard,
+    )
     state = torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"]
     network.load_state_dict({key.removeprefix("network."): v for key, v in state.items()})
     network.eval().requires_grad_(False)
