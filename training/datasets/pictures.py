@@ -36,7 +36,7 @@ class Pictures:
     groups: tuple[str, ...]
     """The subgroup of each picture by which quality is reported, e.g. bacteria or virus."""
     left_out: int = 0
-    """Files that could not be read."""
+    """Files that could not be read, or that another split has too."""
 
     def __len__(self) -> int:
         """How many pictures there are."""

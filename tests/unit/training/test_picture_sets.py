@@ -100,6 +100,18 @@ def test_medmnist_files_hold_grey_or_coloured_pictures(tmp_path, colours):
         source.load(tmp_path, "test", CARD)
 
 
+def test_what_medmnist_has_in_two_splits_is_not_learnt_from(tmp_path):
+    images = np.arange(4 * 28 * 28).reshape(4, 28, 28).astype(np.uint8)
+    images[:, 0, 0] = range(4)
+    labels = np.array([[0], [1], [1], [0]], np.uint8)
+    splits = {"train": slice(0, 3), "val": slice(2, 3), "test": slice(3, 4)}
+    arrays = {f"{name}_images": images[rows] for name, rows in splits.items()}
+    labels_of = {f"{name}_labels": labels[rows] for name, rows in splits.items()}
+    np.savez(tmp_path / "set.npz", **arrays, **labels_of)
+    training = MedMnist(kind="medmnist", file="set.npz").load(tmp_path, "train", CARD)
+    assert training.owners == ("train 0", "train 1") and training.left_out == 1
+
+
 def test_what_is_wrong_with_a_medmnist_file_is_named(tmp_path):
     source = MedMnist(kind="medmnist", file="set.npz")
     with pytest.raises(BadData, match=r"set\.npz"):
