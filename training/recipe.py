@@ -140,7 +140,7 @@ class PictureChanges(_Part):
     """How strongly training varies pictures; 0 leaves a property alone."""
 
     pose: float = Field(default=1, ge=0, le=2)
-    """1: up to 11 degrees, 15 % zoom, 10 % shift."""
+    """1: up to 11 degrees, 15 % zoom, a shift of 5 % of the side."""
     mirror: bool = True
     sharpness: float = Field(default=1, ge=0, le=2)
     exposure: float = Field(default=1, ge=0, le=2)

@@ -110,6 +110,8 @@ def _state(path: Path) -> dict[str, Tensor]:
         raise NoWeights(
             f"{path} is no safetensors file and no plain state_dict: {error}"
         ) from error
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise NoWeights(f"{path} has more than arrays by name: keep its state_dict alone")
     return state
 
 

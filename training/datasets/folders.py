@@ -44,8 +44,8 @@ class _LabelFolders(BaseModel):
     seed: int = 0
     """Of the division, where the folder has no splits of its own."""
     owner: re.Pattern[str] | None = None
-    """Finds, as its first group, whose a file is in `LABEL/NAME`: a patient or a speaker. Absent:
-    nothing says so, and each file stands for its owner."""
+    """Finds, as its first group, whose a file is in its path from the folder: a patient or a
+    speaker. Absent: nothing says so, and each file stands for its owner."""
 
     def _find(
         self, root: Path, split: str, labels: Sequence[str], suffixes: Collection[str]
@@ -56,7 +56,7 @@ class _LabelFolders(BaseModel):
         found = []
         for number, label in enumerate(labels):
             some = [
-                _Found(p, number, self._owner(p, parent)) for p in _files(parent / label, suffixes)
+                _Found(p, number, self._owner(p, folder)) for p in _files(parent / label, suffixes)
             ]
             if not own:
                 some = [
@@ -70,11 +70,10 @@ class _LabelFolders(BaseModel):
             found += some
         return found
 
-    def _owner(self, path: Path, parent: Path) -> str:
-        name = path.relative_to(parent).as_posix()
+    def _owner(self, path: Path, folder: Path) -> str:
+        name = path.relative_to(folder).as_posix()
         if self.owner is None:
-            # Splits of its own may number their files alike.
-            return f"{parent.name}/{name}"
+            return name
         match = self.owner.search(name)
         if match is None or not match.groups():
             raise BadData(f"owner: {self.owner.pattern!r} finds no group in {name}")
