@@ -31,11 +31,6 @@ def test_each_generator_is_valid(path):
     assert VaeRecipe.read(path).card.name == path.stem
 
 
-def test_what_recipes_may_say_since_does_not_change_the_digest_of_those_before():
-    before = "DIGEST"
-    assert recipe_of(XRAY_CARD, KERMANY).digest == before
-
-
 def test_a_change_on_the_command_line_reaches_any_depth(tmp_path, written):
     path = written(tmp_path / "recipe.yaml", recipe_of(XRAY_CARD, KERMANY))
     changes = ["seed=7", "stages.1.epochs=3", "changes.exposure=0.5", "card.title=Other"]
