@@ -13,8 +13,8 @@ import yaml
 
 from training.copies import with_copies
 from training.curves import draw_curves
-from training.datasets.clips import check_clips
-from training.datasets.pictures import check_splits
+from training.datasets.clips import Clips, check_clips
+from training.datasets.pictures import Pictures, check_splits
 from training.places import FINISHED, RECIPE, Places
 from training.recipe import Recipe
 
@@ -55,13 +55,18 @@ def run(recipe: Recipe, places: Places) -> None:
 def _train_on_pictures(recipe: Recipe, places: Places) -> dict[str, Any]:
     training, validation = (recipe.load_pictures(places.data, split) for split in ("train", "val"))
     check_splits({"train": training, "val": validation})
+    if recipe.picture_changes.generated:
+        from training.generated import with_generated
+
+        training = with_generated(training, recipe, recipe.picture_changes.generated, places)
     if recipe.framework == "torch":
         from training.torch_loop import train
     else:
         from training.keras_data import train_on_pictures as train
     from training.measuring import measure_pictures
 
-    return measure_pictures(recipe.card, train(recipe, training, validation, places), validation)
+    figures = measure_pictures(recipe.card, train(recipe, training, validation, places), validation)
+    return figures | _left_out(training, validation)
 
 
 def _train_on_clips(recipe: Recipe, places: Places) -> dict[str, Any]:
@@ -73,7 +78,13 @@ def _train_on_clips(recipe: Recipe, places: Places) -> dict[str, Any]:
     from training.measuring_clips import measure_clips
 
     weights = train_on_clips(recipe, training, validation, places)
-    return measure_clips(recipe.card, weights, validation)
+    figures = measure_clips(recipe.card, weights, validation)
+    return figures | _left_out(training, validation)
+
+
+def _left_out(training: Pictures | Clips, validation: Pictures | Clips) -> dict[str, Any]:
+    """Files that could not be read, each of which the log names."""
+    return {"left_out": {"train": training.left_out, "val": validation.left_out}}
 
 
 def _claim(folder: Path, recipe: Recipe) -> None:

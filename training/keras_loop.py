@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,7 +15,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.callbacks import BackupAndRestore, Callback, CSVLogger, ModelCheckpoint, SwapEMAWeights
+from keras.callbacks import (
+    BackupAndRestore,
+    Callback,
+    CSVLogger,
+    ModelCheckpoint,
+    SwapEMAWeights,
+    TensorBoard,
+)
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
@@ -23,6 +31,7 @@ from pellucid.architectures import build
 from pellucid.architectures.weights import load_keras, save_keras
 from pellucid.cards import Activation, Card
 from pellucid.repository.folder import WEIGHTS
+from training.keras_freezing import Freeze, SharedRates
 from training.places import Places
 from training.recipe import Recipe, Stage
 from training.weights import start_weights
@@ -153,11 +162,13 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
         model.fit(
             batches,
             epochs=recipe.epochs,
-            verbose=2,
+            # A bar for people, a line an epoch for logs.
+            verbose=1 if sys.stdout.isatty() else 2,
             callbacks=[
                 # In this order: what is resumed are the trained weights, what is judged and kept
                 # is their average.
                 backup,
+                *([Freeze(recipe)] if any(s.trained != "all" for s in recipe.stages) else []),
                 SwapEMAWeights(swap_on_epoch=True),
                 Judge(recipe, questions),
                 ModelCheckpoint(
@@ -169,6 +180,7 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
                     initial_value_threshold=_best_so_far(folder / CURVES, mode),
                 ),
                 CSVLogger(folder / CURVES, append=True),
+                *([TensorBoard(folder / "tensorboard")] if places.tensorboard else []),
             ],
         )
     model.load_weights(folder / BEST)
@@ -212,8 +224,9 @@ def optimiser_of(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
         warmup_target=settings.learning_rate,
         warmup_steps=rising,
     )
+    shares = [recipe.stage(epoch).rate_share for epoch in range(recipe.epochs)]
     optimiser = keras.optimizers.AdamW(
-        schedule,
+        schedule if set(shares) == {1} else SharedRates(schedule, shares, steps),
         weight_decay=settings.weight_decay,
         global_clipnorm=settings.clip_norm,
         use_ema=True,

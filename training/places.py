@@ -20,6 +20,8 @@ class Places:
     """The runs, a folder each: checkpoints, curves, weights."""
     repository: Path
     """The served models."""
+    tensorboard: bool = False
+    """Whether each run also gets its curves in `tensorboard/`."""
 
     def run(self, model: str) -> Path:
         """The run of a recipe."""
@@ -27,15 +29,16 @@ class Places:
 
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
-        """Add an option for each folder."""
+        """Add an option for each folder, and for what is written there."""
         parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared/data")
         parser.add_argument("--runs", type=Path, default=_ROOT / "runs")
         parser.add_argument("--repository", type=Path, default=_ROOT / "triton_repo")
+        parser.add_argument("--tensorboard", action="store_true")
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Places":
         """The folders that options name."""
-        return cls(options.data, options.runs, options.repository)
+        return cls(options.data, options.runs, options.repository, options.tensorboard)
 
     @property
     def options(self) -> list[str]:
@@ -44,4 +47,5 @@ class Places:
             f"--data={self.data}",
             f"--runs={self.runs}",
             f"--repository={self.repository}",
+            *(["--tensorboard"] if self.tensorboard else []),
         ]

@@ -42,4 +42,5 @@ class Speech(BaseModel):
             ),
             tuple(f"{row['speaker_or_engine']} {row['voice']}" for row in rows),
             np.array([at.get(row["paired_real"], ALONE) for row in rows]),
+            left_out=len(chosen) - len(rows),
         )

@@ -109,3 +109,11 @@ def test_fake_or_real_keeps_its_splits_and_fits_any_clip_to_the_window(tmp_path)
     check_clips({"train": clips, "val": source.load(tmp_path, "val", CONTRACT)})
     with pytest.raises(BadData, match="testing"):
         source.load(tmp_path, "test", CONTRACT)
+
+
+def test_the_same_clip_in_two_splits_stops_the_training(speech):
+    (speech / "speech/val/fake0.flac").write_bytes(
+        (speech / "speech/train/fake1.flac").read_bytes()
+    )
+    with pytest.raises(BadData, match="same content"):
+        check_clips({"train": both(speech), "val": both(speech, "val")})

@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from tests.support.tiny_sets import XRAY_CARD, picture, recipe_of
 from training import unfinished
 from training.__main__ import run
+from training.digests import NoWeights
 from training.places import Places
 from training.torch_loop import rate
-from training.weights import NoWeights, build_torch, start_torch
+from training.weights import build_torch, start_torch
 
 KERMANY = [{"kind": "kermany"}]
 
@@ -29,6 +30,7 @@ def test_a_training_ends_with_weights_and_figures_of_the_validation_split(places
     pneumonia = figures["validation"]["pneumonia"]
     assert figures["macro_auc"] == pneumonia["auc"]["value"]
     assert set(pneumonia["operating_points"]) == {"balanced", "sensitive", "specific", "fixed_0.3"}
+    assert figures["left_out"] == {"train": 0, "val": 0}
     assert set(pneumonia["hidden"]) == {"0%", "25%", "50%", "75%", "100%"}
     assert all(
         value.dtype == torch.float16 for value in load_file(folder / "weights.safetensors").values()
