@@ -86,9 +86,9 @@ class Follower:
         self._built: Stamps | None = None
         self._not_built: dict[str, str] = {}
         self._building: asyncio.Task[None] | None = None
-        self._waiting: set[str] = set()
-        """Models that are still to be built, or to be found current: what lies there now may be of
-        other weights than their configuration says."""
+        self._settled: dict[str, Stamps] = {}
+        """Files of the models that were built, were current or could not be built. Where they are
+        not the same any more, the graph may be of other weights than the configuration says."""
         self._news = False
         """Whether a model was built since the last load."""
         self._loaded: Index | None = None
@@ -105,12 +105,10 @@ class Follower:
             OSError: the repository cannot be read.
         """
         before = await asyncio.to_thread(self._stamps)
-        self._waiting = set(await asyncio.to_thread(self._names))
-        first = self._first & self._waiting
-        rest = self._waiting - first if first else frozenset()
-        await self._build_models(first or self._allowed, rest, in_background=False)
+        first = self._first & await asyncio.to_thread(self._waiting)
+        await self._build_models(first or self._allowed, in_background=False)
         # What came or changed meanwhile is for the next time, as is what was not among the first.
-        self._built = None if self._waiting else before
+        self._built = None if first else before
 
     async def load(self) -> bool:
         """Load what Triton lacks, unload what is gone; a model that does not load is a warning.
@@ -123,9 +121,8 @@ class Follower:
         Raises:
             TritonUnavailable: Triton does not answer.
         """
-        return await self._loader.reconcile(
-            self.automatic_precision, self._not_built, frozenset(self._waiting)
-        )
+        waiting = await asyncio.to_thread(self._waiting)
+        return await self._loader.reconcile(self.automatic_precision, self._not_built, waiting)
 
     async def follow(self) -> None:
         """Build and load whatever changes, on either side; never returns.
@@ -154,9 +151,7 @@ class Follower:
     async def _catch_up(self, stamps: Stamps, index: Index | None) -> None:
         if self._building is None and stamps != self._built:
             self._built = stamps
-            # At once: what lies there is not loaded before the task has begun, either.
-            self._waiting = set(await asyncio.to_thread(self._names))
-            work = self._build_models(self._allowed, frozenset(), in_background=True)
+            work = self._build_models(self._allowed, in_background=True)
             self._building = asyncio.create_task(work)
         if self._building is not None and self._building.done():
             building, self._building = self._building, None
@@ -169,10 +164,7 @@ class Follower:
             # Only a load that had nothing to do shows that both sides agree.
             self._loaded = None if changed else index
 
-    async def _build_models(
-        self, wanted: Collection[str] | None, rest: Collection[str], *, in_background: bool
-    ) -> None:
-        """Build models; `rest` are those that wait on when it is done."""
+    async def _build_models(self, wanted: Collection[str] | None, *, in_background: bool) -> None:
         self._not_built = await self._build(
             self._repository,
             self._listener,
@@ -181,21 +173,24 @@ class Follower:
             in_background=in_background,
             settled=self._settle,
         )
-        self._waiting.intersection_update(rest)
         self._news = True
 
     def _settle(self, name: str) -> None:
-        self._waiting.discard(name)
+        self._settled[name] = _stamps(self._repository / name)
         self._news = True
+
+    def _waiting(self) -> frozenset[str]:
+        """Models that are still to be built, or to be found current."""
+        folders = model_folders(self._repository, self._allowed)
+        return frozenset(
+            folder.name for folder in folders if self._settled.get(folder.name) != _stamps(folder)
+        )
 
     async def _stop_building(self) -> None:
         if self._building is not None:
             self._building.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await self._building
-
-    def _names(self) -> frozenset[str]:
-        return frozenset(path.name for path in model_folders(self._repository, self._allowed))
 
     async def _index(self) -> Index | None:
         """What Triton has; None while it does not answer, which is said once."""
@@ -210,12 +205,18 @@ class Follower:
         return index
 
     def _stamps(self) -> Stamps:
-        found = {}
+        found: dict[Path, tuple[int, int]] = {}
         for folder in self._repository.iterdir():
-            for path in (path for pattern in _FILES for path in folder.glob(pattern)):
-                try:
-                    facts = os.stat(path)
-                except FileNotFoundError:
-                    continue
-                found[path] = (facts.st_size, facts.st_mtime_ns)
+            found |= _stamps(folder)
         return found
+
+
+def _stamps(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Of one model's files."""
+    found = {}
+    for path in (path for pattern in _FILES for path in folder.glob(pattern)):
+        # It may go at any time.
+        with suppress(FileNotFoundError):
+            facts = os.stat(path)
+            found[path] = (facts.st_size, facts.st_mtime_ns)
+    return found
