@@ -179,9 +179,18 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def model_folders(repository: Path, allowed: Collection[str] | None = None) -> Iterator[Path]:
-    """Folders of a repository that have a card, by name; `allowed` names, or all where None."""
-    for path in sorted(card.parent for card in repository.glob("*/card.yaml")):
+def model_folders(
+    repository: Path, allowed: Collection[str] | None = None, first: Collection[str] = ()
+) -> Iterator[Path]:
+    """Folders of a repository that have a card, by name.
+
+    Args:
+        repository: of the models.
+        allowed: names of the models; all where None.
+        first: names of those that come before the others.
+    """
+    found = sorted(card.parent for card in repository.glob("*/card.yaml"))
+    for path in sorted(found, key=lambda path: path.name not in first):
         if allowed is None or path.name in allowed:
             yield path
 
