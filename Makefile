@@ -58,7 +58,7 @@ bench: $(READY)  ## Measure speed and memory; BENCH passes options on
 
 train: $(READY)  ## Train MODEL as its recipe says from DATA; SET="seed=1 batch=64" changes it
 	@test -n "$(MODEL)" || { echo "say which: make train MODEL=pneumonia_densenet121"; exit 1; }
-	$(BIN)/python -m training training/recipes/$(MODEL).yaml --data $(DATA) $(patsubst %,--set %,$(SET))
+	$(BIN)/pellucid train $(MODEL) --data $(DATA) $(patsubst %,--set %,$(SET))
 
 # Not after setup, which needs a lock that fits pyproject.toml.
 lock:  ## Pin every dependency anew, with hashes; LOCK=--no-upgrade keeps what still fits

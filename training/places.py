@@ -14,11 +14,11 @@ RECIPE, FINISHED = "recipe.yaml", "finished.json"
 class Places:
     """Folders of trainings."""
 
-    data: Path
+    data: Path = _ROOT.parent / "shared/data"
     """The data sets, a folder each."""
-    runs: Path
+    runs: Path = _ROOT / "runs"
     """The runs, a folder each: checkpoints, curves, weights."""
-    repository: Path
+    repository: Path = _ROOT / "triton_repo"
     """The served models."""
 
     def run(self, model: str) -> Path:
@@ -28,9 +28,9 @@ class Places:
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
         """Add an option for each folder."""
-        parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared/data")
-        parser.add_argument("--runs", type=Path, default=_ROOT / "runs")
-        parser.add_argument("--repository", type=Path, default=_ROOT / "triton_repo")
+        parser.add_argument("--data", type=Path, default=Places.data)
+        parser.add_argument("--runs", type=Path, default=Places.runs)
+        parser.add_argument("--repository", type=Path, default=Places.repository)
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Places":
@@ -45,3 +45,9 @@ class Places:
             f"--runs={self.runs}",
             f"--repository={self.repository}",
         ]
+
+
+def recipe_path(named: str) -> Path:
+    """A recipe's file, which is named by its path or, of those in `recipes/`, by its model."""
+    path = Path(named)
+    return path if path.suffix else Path(__file__).parent / "recipes" / f"{named}.yaml"

@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.support.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
-from training.__main__ import run
 from training.places import Places
+from training.run import run
 
 CLIPS = [{"kind": "speech"}, {"kind": "speech_neural"}]
 KERAS_XRAY_CARD = {
