@@ -10,7 +10,7 @@ BENCH  ?=
 LOCK   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve down test lint format proto bench train lock clean
+.PHONY: help setup demo serve down test lint format proto docs bench train lock clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -39,12 +39,13 @@ down: $(READY)  ## Stop a system that runs in the background
 test: $(READY)  ## Prove that it works
 	$(BIN)/python -m pytest
 
-lint: $(READY)  ## Style, types, contracts, drift of the generated code
+lint: $(READY)  ## Style, types, contracts, drift of what is generated
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	cd protos && ../$(BIN)/buf lint
 	$(BIN)/python protos/generate.py --check
+	$(BIN)/python -m pellucid.repository docs --check
 
 format: $(READY)  ## Bring the code into shape
 	$(BIN)/ruff check --fix .
@@ -52,6 +53,9 @@ format: $(READY)  ## Bring the code into shape
 
 proto: $(READY)  ## Generate pellucid/api from protos/
 	$(BIN)/python protos/generate.py
+
+docs: $(READY)  ## Write docs/models.md and the models' pages from their cards
+	$(BIN)/python -m pellucid.repository docs
 
 bench: $(READY)  ## Measure speed and memory; BENCH passes options on
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from pellucid.contracts import PreprocessContract
+from pellucid.contracts import Baseline, PreprocessContract, baseline_name
 
 CARD_PARAMETER = "pellucid_card"
 """Triton parameter that holds the card as JSON."""
@@ -82,6 +82,9 @@ class Card(_Frozen):
     output: Output
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     """Score from which a label counts as present, chosen on the validation split."""
+    default_baseline: str | None = None
+    """What stands where a part is hidden and a request does not say, e.g. `mean`; absent: as usual
+    for the kind of input. An evaluation puts the most neutral one here."""
     precision: Literal["float32", "auto"] = "float32"
     """`auto` leaves it to the engine, which picks bfloat16 where the CPU has it."""
     preprocess: PreprocessContract
@@ -113,6 +116,19 @@ class Card(_Frozen):
         elif self.output.positive_label is not None:
             raise ValueError("positive_label is for binary_sigmoid only")
         return self
+
+    @model_validator(mode="after")
+    def _baseline_is_of_its_input(self) -> Self:
+        known = [baseline_name(baseline) for baseline in self.preprocess.baselines]
+        if self.default_baseline is not None and self.default_baseline not in known:
+            raise ValueError(f"default_baseline has to be one of: {', '.join(known)}")
+        return self
+
+    @property
+    def baselines(self) -> tuple[Baseline, ...]:
+        """What may stand where a part is hidden, the model's default first."""
+        every = self.preprocess.baselines
+        return tuple(sorted(every, key=lambda one: baseline_name(one) != self.default_baseline))
 
     @property
     def logits(self) -> int:
