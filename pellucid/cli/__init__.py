@@ -27,5 +27,6 @@ app.command()(system.status)
 app.command()(system.logs)
 app.command()(demo.demo)
 app.command()(training.train)
+app.command()(training.evaluate)
 
 __all__ = ["app"]

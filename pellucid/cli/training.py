@@ -1,10 +1,11 @@
-"""`pellucid train`: models that are made in a checkout."""
+"""`pellucid train` and `evaluate`: models that are made and measured in a checkout."""
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -67,6 +68,61 @@ def train(
         run(_read(recipe, changes or []), places(data, runs, repository))
 
 
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model of the repository.")],
+    split: Annotated[
+        str, typer.Option(help="validation, or test: every look at that is counted in the card.")
+    ] = "validation",
+    settled: Annotated[
+        str, typer.Option(help="With --split test: when and on what the recipe was settled.")
+    ] = "",
+    run_folders: Annotated[
+        list[Path] | None,
+        typer.Option("--run", help="Measure this run instead; of several, the spread too."),
+    ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(help="Other data than the recipe's: '{kind: nih14}', say.", metavar="SOURCE"),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Whose data are measured on; by default the model's.")
+    ] = None,
+    card: Annotated[bool, typer.Option("--card", help="Write the figures into the card.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a page with curves.", dir_okay=False)
+    ] = None,
+    data: Data = None,
+    repository: Repository = None,
+) -> None:
+    """Measure a model on the data of its recipe, or on others, and print the figures as JSON.
+
+    Thresholds are the card's: nothing is chosen here but its default baseline, on validation.
+    """
+    if split not in ("validation", "test"):
+        raise typer.BadParameter("choose validation or test", param_hint="--split")
+    if split == "test" and not settled:
+        raise typer.BadParameter("say when the recipe was settled", param_hint="--settled")
+    with trainings():
+        from training.evaluation_run import Request, evaluate_model
+
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+        sources = _sources(on) if on else _read(recipe or model, []).data
+        request = Request(model, split, settled, tuple(run_folders or ()), sources, bool(on), card)
+        report = evaluate_model(request, places(data, None, repository), html)
+    typer.echo(json.dumps(report, indent=1))
+
+
+def _sources(texts: list[str]) -> Any:
+    import yaml
+
+    from training.evaluate import read_sources
+
+    try:
+        return read_sources(texts)
+    except (ValueError, yaml.YAMLError) as error:
+        raise fail(f"--on: {error}", code=Exit.INVALID) from None
+
+
 def _read(named: str, changes: list[str]) -> "Recipe":
     import yaml
 
@@ -92,6 +148,7 @@ def places(data: Path | None, runs: Path | None, repository: Path | None) -> "Pl
 def trainings() -> Iterator[None]:
     """What needs the code of trainings, which no wheel has; its errors end the command."""
     try:
+        from pellucid.repository.errors import ModelNotBuilt
         from training.datasets.pictures import BadData
         from training.run import OtherRun
         from training.weights import NoWeights
@@ -99,7 +156,7 @@ def trainings() -> Iterator[None]:
         raise fail(f"{error.name} is not installed", _INSTALL) from None
     try:
         yield
-    except (BadData, NoWeights, OtherRun) as error:
+    except (BadData, ModelNotBuilt, NoWeights, OtherRun) as error:
         raise fail(str(error), code=Exit.INVALID) from None
     except KeyboardInterrupt:
         raise typer.Exit(Exit.INTERRUPTED) from None

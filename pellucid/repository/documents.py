@@ -16,16 +16,14 @@ PAGES: Final = Path("models")
 
 Node: TypeAlias = Mapping[str, Any]
 
-_MAIN: Final = ("auc", "accuracy", "equal_error_rate")
-_MOST_TABLES: Final = 3
-"""In one cell; of more, as of many labels, the page tells."""
-_SHORT: Final = {"auc": "AUC", "f1": "F1"}
+_MAIN: Final = ("macro_auc", "auc", "accuracy", "equal_error_rate")
+_SHORT: Final = {"auc": "AUC", "macro_auc": "mean AUC", "f1": "F1"}
 _INTRODUCTION: Final = """\
 # Models
 
-Written from the cards in [`triton_repo/`](../triton_repo/) by `make docs`; change those. In brackets
-are 95 % intervals, by a bootstrap over patients or speakers. *Looks* says how often the test split
-was measured on until these figures stood: what is looked at often is hopeful.
+Written from the cards in [`triton_repo/`](../triton_repo/) by `make docs`; change those. In
+brackets are 95 % intervals, by a bootstrap over patients or speakers. *Looks* says how often the
+test split was measured on until these figures stood: what is looked at often is hopeful.
 
 | model | network | task | data | on its test split | looks | weights | baseline | licence |
 |---|---|---|---|---|---|---|---|---|
@@ -110,13 +108,12 @@ def _baseline(card: Card) -> str:
 
 def _tested(card: Card) -> str:
     """The figures of the test splits, or that there are none."""
-    tables = [(path, one) for path, one in _tables(card.quality) if "test" in " ".join(path)]
-    if not tables:
-        return "not measured yet"
-    macro = card.quality.get("test", {}).get("macro_auc")
-    if macro is not None or len(tables) > _MOST_TABLES:
-        return f"macro AUC {_cell(macro)}" if macro is not None else "see its page"
-    return "; ".join(_tested_on(path, table) for path, table in tables)
+    tables = _test_tables(card.quality)
+    return "; ".join(_tested_on(path, one) for path, one in tables) or "not measured yet"
+
+
+def _test_tables(quality: Node) -> list[tuple[tuple[str, ...], Node]]:
+    return [(path, one) for path, one in _tables(quality) if "test" in " ".join(path)]
 
 
 def _tested_on(path: tuple[str, ...], table: Node) -> str:
@@ -127,7 +124,7 @@ def _tested_on(path: tuple[str, ...], table: Node) -> str:
 
 def _tables(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
     """The outermost nodes with an area under a curve, and the way to each."""
-    if "auc" in node:
+    if path and not {"auc", "macro_auc"}.isdisjoint(node):
         yield path, node
         return
     for name, child in node.items():
@@ -167,7 +164,7 @@ def _quality(quality: Node) -> Iterator[str]:
     yield "## Quality\n"
     if not quality:
         yield "Nothing was measured.\n"
-    elif not any("test" in name for name in quality):
+    elif not _test_tables(quality):
         yield "The test split was not measured on; figures of the validation split are hopeful.\n"
     yield from _sections(quality, ())
 

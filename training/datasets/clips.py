@@ -37,6 +37,8 @@ class Clips:
     """Whose each clip is: a person, or an engine with a voice."""
     twins: NDArray[np.int64]
     """Row of the human clip that a clip was resynthesised from, or `ALONE`, `(N,)`."""
+    families: tuple[str, ...] = ()
+    """The kind of synthesis of each clip, e.g. vocoder; empty where a set does not say."""
 
     def __len__(self) -> int:
         """How many clips there are."""
@@ -57,6 +59,7 @@ class Clips:
             tuple(name for part in parts for name in part.groups),
             tuple(name for part in parts for name in part.owners),
             np.concatenate(shifted),
+            tuple(name for part in parts for name in part.families or ("",) * len(part)),
         )
 
 
