@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from pellucid.cards import Card
 from pellucid.contracts import LogMelContract
-from pellucid.repository.folder import ModelFolder
+from pellucid.repository.folder import WEIGHTS, ModelFolder
 from training.assessment import Assessment, Assessor
 from training.card_file import put_measured
 from training.examples import Examples, clip_examples, picture_examples
@@ -24,6 +24,7 @@ from training.measuring import scorer
 from training.places import FINISHED, RECIPE, Places
 from training.publish import described
 from training.recipe import PictureSource, Recipe, Source
+from training.weights import NoWeights
 
 Split = Literal["validation", "test"]
 Assessments = dict[str, Assessment]
@@ -47,9 +48,12 @@ class Network:
         """The one of the repository.
 
         Raises:
-            ModelNotBuilt: it has no valid card, or no weights.
+            ModelNotBuilt: it has no valid card.
+            NoWeights: it was brought as a graph.
         """
         folder = ModelFolder.read(places.repository / model)
+        if not folder.builds:
+            raise NoWeights(f"{model} has no {WEIGHTS}: only what is built from them is measured")
         return cls(folder.card, folder.weights)
 
     @classmethod
@@ -57,12 +61,14 @@ class Network:
         """The one of a finished run, with the thresholds that were measured there.
 
         Raises:
-            OSError: the run is not finished.
+            NoWeights: the run is not finished.
         """
+        if not (folder / FINISHED).exists():
+            raise NoWeights(f"{folder} is no finished run")
         recipe = Recipe.read(folder / RECIPE)
         measured = yaml.safe_load((folder / FINISHED).read_text(encoding="utf-8"))
         card = Card.model_validate(yaml.safe_load(described(recipe.card, measured)))
-        return cls(card, folder / "weights.safetensors")
+        return cls(card, folder / WEIGHTS)
 
 
 def read_sources(texts: Sequence[str]) -> list[Source]:
@@ -92,9 +98,17 @@ def assess(
     assessor = Assessor(network.card, scorer(network.card, network.weights))
     found = {}
     for source in sources:
-        log.info("%s on %s, %s", network.card.name, source.kind, split)
-        found[source.kind] = assessor.assess(_examples(network.card, source, places, split))
+        name = name_of(source)
+        log.info("%s on %s, %s", network.card.name, name, split)
+        found[name] = assessor.assess(_examples(network.card, source, places, split))
     return found
+
+
+def name_of(source: Source) -> str:
+    """What a data set is called in a report: its kind, and what is not as usual about it."""
+    fields = source.model_dump(exclude_defaults=True, exclude={"kind"}).values()
+    said = (each.stem if isinstance(each, Path) else str(each) for each in fields)
+    return " ".join((source.kind, *said))
 
 
 def _examples(card: Card, source: Source, places: Places, split: Split) -> Examples:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pellucid.repository.folder import ModelFolder
 from training.evaluate import (
     Assessments,
     Network,
@@ -47,9 +48,12 @@ def evaluate_model(request: Request, places: Places, html: Path | None = None) -
     Raises:
         BadData: a set is not there, or not of the model's kind.
         ModelNotBuilt: the model is not in the repository.
-        OSError: a run is not finished.
+        NoWeights: a run is not finished, or a model has no weights.
     """
+    into_card = request.into_card or request.split == "test"
     path = places.repository / request.model / "card.yaml"
+    if into_card:
+        ModelFolder.read(path.parent)
     networks = _networks(request, places)
     if request.split == "test":
         count_look(path, request.settled)
@@ -58,7 +62,7 @@ def evaluate_model(request: Request, places: Places, html: Path | None = None) -
         for name, network in networks.items()
     }
     seeds = spread([*found.values()]) if len(found) > 1 else {}
-    if request.into_card or request.split == "test":
+    if into_card:
         _put(request, path, found, seeds)
     if html is not None:
         from training.report_page import report_html
