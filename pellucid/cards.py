@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from pellucid.contracts import PreprocessContract
+from pellucid.contracts import Baseline, PreprocessContract, baseline_name
 
 CARD_PARAMETER = "pellucid_card"
 """Triton parameter that holds the card as JSON."""
@@ -107,6 +107,9 @@ class Card(_Frozen):
     the first is the default. Chosen on the validation split."""
     calibration: Calibration | None = None
     """How raw scores become calibrated ones; chosen on the validation split."""
+    default_baseline: str | None = None
+    """What stands where a part is hidden and a request does not say, e.g. `mean`; absent: as usual
+    for the kind of input. An evaluation puts the most neutral one here."""
     precision: Literal["float32", "auto"] = "float32"
     """`auto` leaves it to the engine, which picks bfloat16 where the CPU has it."""
     preprocess: PreprocessContract
@@ -144,6 +147,13 @@ class Card(_Frozen):
             raise ValueError("positive_label is for binary_sigmoid only")
         return self
 
+    @model_validator(mode="after")
+    def _baseline_is_of_its_input(self) -> Self:
+        known = [baseline_name(baseline) for baseline in self.preprocess.baselines]
+        if self.default_baseline is not None and self.default_baseline not in known:
+            raise ValueError(f"default_baseline has to be one of: {', '.join(known)}")
+        return self
+
     def _check_calibration(self) -> None:
         if self.calibration is None:
             return
@@ -175,6 +185,12 @@ class Card(_Frozen):
         """Whether every label has a calibrated score."""
         temperature = self.calibration.temperature if self.calibration else {}
         return not isinstance(temperature, dict) or set(temperature) == set(self.labels)
+
+    @property
+    def baselines(self) -> tuple[Baseline, ...]:
+        """What may stand where a part is hidden, the model's default first."""
+        every = self.preprocess.baselines
+        return tuple(sorted(every, key=lambda one: baseline_name(one) != self.default_baseline))
 
     @property
     def logits(self) -> int:

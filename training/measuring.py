@@ -16,7 +16,7 @@ from training.calibration import temperature
 from training.datasets.pictures import Pictures
 from training.drawing import in_order
 from training.evaluation import evaluate, mean_auc
-from training.operating_points import Cases, operating_points
+from training.operating_points import ScoredTwice, operating_points
 from training.pictures import hide_share, normalise, vary
 from training.recipe import PictureChanges
 from training.weights import build_torch, channels_last
@@ -66,7 +66,7 @@ def measure_pictures(card: Card, weights: Path, pictures: Pictures) -> dict[str,
             continue
         scores = {share: each[known, column] for share, each in hidden.items()}
         owners = np.array(pictures.owners)[known]
-        chosen = operating_points([Cases(truth, scores[0.0], changed[known, column], owners)])
+        chosen = operating_points([ScoredTwice(truth, scores[0.0], changed[known, column], owners)])
         for name, threshold in chosen.items():
             points.setdefault(name, {})[label] = threshold
         temperatures[label] = temperature(truth, _log_odds(scores[0.0]))

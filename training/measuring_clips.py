@@ -17,7 +17,7 @@ from training.datasets.clips import Clips
 from training.evaluation import evaluate, recall_by_group
 from training.keras_loop import build_keras, margins_of
 from training.measuring import DIGITS, HIDDEN
-from training.operating_points import Cases, operating_points
+from training.operating_points import ScoredTwice, operating_points
 
 
 def measure_clips(card: Card, weights: Path, clips: Clips) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def measure_clips(card: Card, weights: Path, clips: Clips) -> dict[str, Any]:
     changed = sounds.varied(clips.samples, contract, 1, np.random.default_rng(1))
     margins = _margins(model, x)
     scores, sets, owners = expit(margins), np.array(clips.sets), np.array(clips.owners)
-    cases = Cases(clips.labels, scores, expit(_margins(model, changed)), owners)
+    cases = ScoredTwice(clips.labels, scores, expit(_margins(model, changed)), owners)
     points = operating_points([cases[sets == name] for name in sorted(set(clips.sets))])
     threshold = points["balanced"]
     figures: dict[str, Any] = {}

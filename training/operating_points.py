@@ -14,7 +14,7 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Cases:
+class ScoredTwice:
     """Cases of one data set, each scored as it is and as training changes it."""
 
     labels: Labels
@@ -26,9 +26,11 @@ class Cases:
     owners: NDArray[np.str_]
     """Patient, speaker or voice of each case, `(N,)`."""
 
-    def __getitem__(self, rows: NDArray[np.bool_]) -> "Cases":
+    def __getitem__(self, rows: NDArray[np.bool_]) -> "ScoredTwice":
         """Some of the cases."""
-        return Cases(self.labels[rows], self.plain[rows], self.changed[rows], self.owners[rows])
+        return ScoredTwice(
+            self.labels[rows], self.plain[rows], self.changed[rows], self.owners[rows]
+        )
 
     @property
     def folds(self) -> NDArray[np.int64]:
@@ -41,7 +43,7 @@ class Cases:
         return folds
 
 
-def operating_points(sets: Sequence[Cases]) -> dict[str, float]:
+def operating_points(sets: Sequence[ScoredTwice]) -> dict[str, float]:
     """Thresholds by name; each keeps its promise in every set, as it is and changed.
 
     `balanced`, the first and so the default, has the best balanced accuracy (`best_threshold`);
@@ -61,7 +63,7 @@ def operating_points(sets: Sequence[Cases]) -> dict[str, float]:
     return {name: round(value, DIGITS) for name, value in points.items()}
 
 
-def best_threshold(sets: Sequence[Cases]) -> float:
+def best_threshold(sets: Sequence[ScoredTwice]) -> float:
     """Median, over five folds of owners left out in turn, of the middle of the plateau.
 
     A few cases near the boundary decide where the maximum of the balanced accuracy lies, hardly any
@@ -82,7 +84,7 @@ def best_threshold(sets: Sequence[Cases]) -> float:
     return round(float(np.median(chosen)), DIGITS)
 
 
-def plateau_middle(sets: Sequence[Cases]) -> float:
+def plateau_middle(sets: Sequence[ScoredTwice]) -> float:
     """Middle of the widest run of thresholds that are as good as the best within its error.
 
     A threshold is as good as its balanced accuracy in the set where it does worst, plain or
@@ -101,7 +103,7 @@ def plateau_middle(sets: Sequence[Cases]) -> float:
     return float((low + high) / 2)
 
 
-def _views(sets: Sequence[Cases]) -> Iterator[tuple[Labels, Scores]]:
+def _views(sets: Sequence[ScoredTwice]) -> Iterator[tuple[Labels, Scores]]:
     for each in sets:
         yield each.labels, each.plain
         yield each.labels, each.changed

@@ -73,19 +73,23 @@ def hide(x: Tensor, share: float, contract: ImageContract, generator: Generator)
     return torch.where(mask & touched, fill, x)
 
 
-def hide_share(x: Tensor, share: float, generator: Generator, cells: int = 8) -> Tensor:
-    """Replace exactly this share of the cells of each picture by the picture's mean.
+def hide_share(
+    x: Tensor, share: float, generator: Generator, fill: Tensor | None = None, cells: int = 8
+) -> Tensor:
+    """Replace exactly this share of the cells of each picture.
 
     Args:
         x: model inputs `(N, C, H, W)`.
         share: of `cells * cells` cells, from 0 to 1.
         generator: decides which.
+        fill: what takes their place, of a shape that broadcasts to that of `x`; absent: the
+            picture's mean.
         cells: along each side.
     """
     order = torch.rand((len(x), cells * cells), generator=generator, device=x.device).argsort(1)
     coarse = (order < round(share * cells * cells)).view(-1, 1, cells, cells)
     mask = interpolate(coarse.float(), size=x.shape[-2:], mode="nearest").bool()
-    return torch.where(mask, x.mean(dim=(2, 3), keepdim=True), x)
+    return torch.where(mask, x.mean(dim=(2, 3), keepdim=True) if fill is None else fill, x)
 
 
 def _levels(contract: ImageContract, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,11 +14,11 @@ RECIPE, FINISHED = "recipe.yaml", "finished.json"
 class Places:
     """Folders of trainings."""
 
-    data: Path
+    data: Path = _ROOT.parent / "shared/data"
     """The data sets, a folder each."""
-    runs: Path
+    runs: Path = _ROOT / "runs"
     """The runs, a folder each: checkpoints, curves, weights."""
-    repository: Path
+    repository: Path = _ROOT / "triton_repo"
     """The served models."""
     tensorboard: bool = False
     """Whether each run also gets its curves in `tensorboard/`."""
@@ -30,9 +30,9 @@ class Places:
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
         """Add an option for each folder, and for what is written there."""
-        parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared/data")
-        parser.add_argument("--runs", type=Path, default=_ROOT / "runs")
-        parser.add_argument("--repository", type=Path, default=_ROOT / "triton_repo")
+        parser.add_argument("--data", type=Path, default=Places.data)
+        parser.add_argument("--runs", type=Path, default=Places.runs)
+        parser.add_argument("--repository", type=Path, default=Places.repository)
         parser.add_argument("--tensorboard", action="store_true")
 
     @classmethod
@@ -49,3 +49,9 @@ class Places:
             f"--repository={self.repository}",
             *(["--tensorboard"] if self.tensorboard else []),
         ]
+
+
+def recipe_path(named: str) -> Path:
+    """A recipe's file, which is named by its path or, of those in `recipes/`, by its model."""
+    path = Path(named)
+    return path if path.suffix else Path(__file__).parent / "recipes" / f"{named}.yaml"

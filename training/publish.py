@@ -13,10 +13,9 @@ import yaml
 
 from pellucid.cards import Card
 from pellucid.repository.folder import WEIGHTS
+from training.card_file import with_measured
 from training.places import FINISHED, Places
 from training.recipe import Recipe
-
-MARK = "# Measured by the training; the lines below are replaced by the next.\n"
 
 
 def main() -> None:
@@ -43,7 +42,7 @@ def publish(recipe: Recipe, places: Places) -> Path:
     """
     run, folder = places.run(recipe.card.name), places.repository / recipe.card.name
     figures = json.loads((run / FINISHED).read_text(encoding="utf-8"))
-    card = described(recipe.card, figures)
+    card = described(recipe.card, _with_looks(folder / "card.yaml", figures))
     (folder / "1").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run / WEIGHTS, folder / "1" / WEIGHTS)
     new = folder / "card.new"
@@ -64,7 +63,16 @@ def described(card: Card, figures: dict[str, Any]) -> str:
     quality = {key: value for key, value in figures.items() if key not in chosen}
     measured = chosen | {"quality": quality}
     text = yaml.safe_dump(by_hand, sort_keys=False, width=100, allow_unicode=True)
-    return text + MARK + yaml.safe_dump(measured, sort_keys=False, default_flow_style=None)
+    return with_measured(text, measured)
+
+
+def _with_looks(published: Path, figures: dict[str, Any]) -> dict[str, Any]:
+    """Looks at the test split count on, whatever the weights."""
+    if not published.exists():
+        return figures
+    before = Card.read(published).quality.get("test", {})
+    kept = {key: before[key] for key in ("looks", "settled") if key in before}
+    return figures | {"test": kept} if kept else figures
 
 
 if __name__ == "__main__":

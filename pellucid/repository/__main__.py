@@ -39,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--force", action="store_true", help="build even what is current")
     _add_first(build, "built before the others")
     _command(commands, "check", _check, "say which folders have to be built")
+    docs = _command(commands, "docs", _docs, "write docs/models.md and a page of every card")
+    docs.add_argument("--check", action="store_true", help="only say whether they are up to date")
+    docs.add_argument("--out", type=Path, default=Path("docs"), help="folder of the documents")
     follow = _command(
         commands, "follow", _follow, "build what is new or changed, and load and unload it"
     )
@@ -120,6 +123,19 @@ def _check(options: argparse.Namespace) -> int:
         stale += not current
         listener(LifecycleEvent(Kind.DONE if current else Kind.WARNING, folder.name, message))
     return int(stale > 0)
+
+
+def _docs(options: argparse.Namespace) -> int:
+    from pellucid.repository import documents
+
+    if not options.check:
+        documents.write(options.folder, options.out)
+        return 0
+    stale = documents.stale(options.folder, options.out)
+    listener = _writer(options.json)
+    for path in stale:
+        listener(LifecycleEvent(Kind.WARNING, str(path), "does not match the cards; write it anew"))
+    return int(bool(stale))
 
 
 def _follow(options: argparse.Namespace) -> int:

@@ -39,6 +39,8 @@ class Clips:
     """Row of the human clip that a clip was resynthesised from, or `ALONE`, `(N,)`."""
     left_out: int = 0
     """Files that could not be read."""
+    families: tuple[str, ...] = ()
+    """The kind of synthesis of each clip, e.g. vocoder; empty where a set does not say."""
 
     def __len__(self) -> int:
         """How many clips there are."""
@@ -60,6 +62,7 @@ class Clips:
             tuple(name for part in parts for name in part.owners),
             np.concatenate(shifted),
             sum(part.left_out for part in parts),
+            tuple(name for part in parts for name in part.families or ("",) * len(part)),
         )
 
 

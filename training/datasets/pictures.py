@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pellucid.cards import Card
+from pellucid.cards import Activation, Card
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,12 @@ def targets_of(classes: NDArray[np.int64], card: Card) -> Tensor:
 
     Returns:
         float32 `(N, K)`.
+
+    Raises:
+        BadData: the card's labels do not exclude each other.
     """
+    if card.output.activation is Activation.SIGMOID:
+        raise BadData(f"a picture of this set has one label, {card.name} may find several")
     if card.output.positive_label is not None:
         positive = card.labels.index(card.output.positive_label)
         return torch.from_numpy(classes == positive).float()[:, None]

@@ -10,7 +10,7 @@ from pellucid.contracts import LogMelContract
 from training.datasets.clips import ALONE, Clips, read_clips
 from training.datasets.manifests import read_manifest
 
-_COLUMNS = ("path", "label", "engine", "speaker_or_corpus", "source", "split")
+_COLUMNS = ("path", "label", "engine", "speaker_or_corpus", "source", "split", "kind")
 
 
 class SpeechNeural(BaseModel):
@@ -38,4 +38,7 @@ class SpeechNeural(BaseModel):
             tuple(f"{row['source']} {row['engine']} {row['speaker_or_corpus']}" for row in rows),
             np.full(len(rows), ALONE),
             left_out=len(chosen) - len(rows),
+            families=tuple(
+                row["kind"] if f else "human" for row, f in zip(rows, fake, strict=True)
+            ),
         )

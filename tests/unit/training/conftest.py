@@ -12,9 +12,9 @@ from training.recipe import Recipe
 
 @pytest.fixture
 def kermany(tmp_path: Path) -> Path:
-    """A root of data sets with `kermany/`: 24 pictures to train on, 8 to validate."""
+    """A root of data sets with `kermany/`: 24 pictures to train on, 8 to validate, 8 to test."""
     rows = ["path,label,split,patient,class,duplicate_of,number_also_in_train"]
-    for split, count in (("train", 24), ("val", 8)):
+    for split, count in (("train", 24), ("val", 8), ("test", 8)):
         for number in range(count):
             label = ("normal", "bacteria", "normal", "virus")[number % 4]
             name = f"{split}/{label}-{number}.jpeg"
@@ -28,14 +28,14 @@ def kermany(tmp_path: Path) -> Path:
 def speech(tmp_path: Path) -> Path:
     """A root of data sets with `speech/` and `speech_neural/`, a few clips each."""
     root = tmp_path / "data"
-    rows = ["path,label,split,speaker_or_engine,source,voice,paired_real,split_b"]
+    rows = ["path,label,split,speaker_or_engine,source,voice,paired_real,split_b,family"]
     for split, voice in (("train", "anna"), ("val", "bert")):
         for number in range(4):
             real, fake = f"{split}/real{number}.flac", f"{split}/fake{number}.flac"
-            rows.append(f"{real},real,{split},{voice},reading,{voice},,{split}")
+            rows.append(f"{real},real,{split},{voice},reading,{voice},,{split},")
             pair = real if number < 2 else ""
             engine = "vocoder" if pair else "tts"
-            rows.append(f"{fake},fake,{split},{engine} {split},here,x,{pair},{split}")
+            rows.append(f"{fake},fake,{split},{engine} {split},here,x,{pair},{split},{engine}")
             sound(root / "speech" / real, seed=number)
             sound(root / "speech" / fake, seed=number + 10)
     (root / "speech/manifest.csv").write_text("\n".join(rows) + "\n")

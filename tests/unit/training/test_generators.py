@@ -8,11 +8,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.support.tiny_sets import XRAY_CARD, recipe_of
-from training.__main__ import run
 from training.autoencoder import ConditionalVae
 from training.generated import with_generated
 from training.places import Places
 from training.recipe import Generated
+from training.run import run
 from training.vae import VaeRecipe, load_generator, nearest_distance, train
 
 KERMANY = [{"kind": "kermany"}]

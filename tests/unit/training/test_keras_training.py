@@ -10,9 +10,9 @@ from safetensors.numpy import load_file
 
 from pellucid.cards import Card
 from tests.support.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
-from training.__main__ import run
 from training.places import Places
 from training.publish import described
+from training.run import run
 
 CLIPS = [{"kind": "speech"}, {"kind": "speech_neural"}]
 KERAS_XRAY_CARD = {

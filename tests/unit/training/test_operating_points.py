@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from training.operating_points import Cases, best_threshold, operating_points, plateau_middle
+from training.operating_points import ScoredTwice, best_threshold, operating_points, plateau_middle
 
 
-def cases(negatives, positives, shift=0.0, owners=None) -> Cases:
+def cases(negatives, positives, shift=0.0, owners=None) -> ScoredTwice:
     scores = np.concatenate([negatives, positives])
     labels = np.repeat([0, 1], [len(negatives), len(positives)])
     names = [str(n) for n in range(len(scores))] if owners is None else owners
-    return Cases(labels, scores, np.clip(scores + shift, 0, 1), np.array(names))
+    return ScoredTwice(labels, scores, np.clip(scores + shift, 0, 1), np.array(names))
 
 
 def spread(count, low, high):

@@ -9,9 +9,10 @@ from PIL import Image
 
 from pellucid.cards import Card
 from tests.support.tiny_sets import XRAY_CARD, recipe_of
+from training.card_file import MARK
 from training.curves import draw_curves, read_curves
 from training.places import Places
-from training.publish import MARK, publish
+from training.publish import publish
 
 RECIPE = recipe_of(XRAY_CARD, [{"kind": "kermany"}])
 

@@ -8,12 +8,12 @@ from safetensors.torch import load_file
 
 from pellucid.architectures.small_cnn import small_cnn
 from tests.support.tiny_sets import XRAY_CARD, recipe_of
-from training.__main__ import run
 from training.curves import read_curves
 from training.freezing import train_only
 from training.keras_freezing import SharedRates
 from training.places import Places
 from training.recipe import LastLayers
+from training.run import run
 
 KERMANY = [{"kind": "kermany"}]
 BODY, HEAD = "features.block2.conv2.weight", "classifier.weight"

@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 from tests.support.tiny_sets import XRAY_CARD, picture, recipe_of
 from training import unfinished
-from training.__main__ import run
 from training.digests import NoWeights
 from training.places import Places
+from training.run import OtherRun, run
 from training.torch_loop import rate
 from training.weights import build_torch, start_torch
 
@@ -48,7 +48,7 @@ def test_a_finished_training_is_left_alone(places):
 def test_a_run_of_another_recipe_is_not_gone_on_from(places):
     run(recipe_of(XRAY_CARD, KERMANY), places)
     (places.run("tiny") / "finished.json").unlink()
-    with pytest.raises(ValueError, match="another recipe"):
+    with pytest.raises(OtherRun, match="another recipe"):
         run(recipe_of(XRAY_CARD, KERMANY, seed=1), places)
 
 

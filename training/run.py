@@ -1,9 +1,8 @@
-"""`python -m training RECIPE`: train a model as a recipe says, and measure it on validation.
+"""A training from beginning to end: as a recipe says, and measured on validation.
 
 An interrupted training goes on from its last checkpoint. The test split is never read here.
 """
 
-import argparse
 import json
 import logging
 from pathlib import Path
@@ -19,22 +18,15 @@ from training.places import FINISHED, RECIPE, Places
 from training.recipe import Recipe
 
 
-def main() -> None:
-    """Train one model, unless its run is finished."""
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
-    Places.add_options(parser)
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    run(Recipe.read(options.recipe, options.changes), Places.of(options))
+class OtherRun(Exception):
+    """The run's folder has a run of another recipe."""
 
 
 def run(recipe: Recipe, places: Places) -> None:
     """Train, measure on validation, and write the figures as the run's last file.
 
     Raises:
-        ValueError: the run's folder has a run of another recipe.
+        OtherRun: the run's folder has a run of another recipe.
     """
     folder = places.run(recipe.card.name)
     if (folder / FINISHED).exists():
@@ -91,10 +83,6 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / RECIPE
     if kept.exists() and Recipe.read(kept).digest != recipe.digest:
-        raise ValueError(f"{folder} has a run of another recipe: remove it, or choose other --runs")
+        raise OtherRun(f"{folder} has a run of another recipe: remove it, or choose other --runs")
     tree = recipe.model_dump(mode="json", exclude_unset=True)
     kept.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
