@@ -164,7 +164,7 @@ class Assessor:
             return np.asarray(np.nanmean(areas, axis=0))
 
         found = figures.with_intervals({"macro_auc": macro}, everything, stratified=False)
-        together = {name: figure.as_dict() for name, figure in found.items()}
+        together: dict[str, Any] = {name: figure.as_dict() for name, figure in found.items()}
         if self._card.output.activation is Activation.SOFTMAX:
             together["confusion"] = self._confusion(examples, scores)
         return together

@@ -18,13 +18,13 @@ from pellucid.contracts import LogMelContract
 from pellucid.repository.folder import WEIGHTS, ModelFolder
 from training.assessment import Assessment, Assessor
 from training.card_file import put_measured
+from training.digests import NoWeights
 from training.examples import Examples, clip_examples, picture_examples
 from training.figures import DIGITS
 from training.measuring import scorer
 from training.places import FINISHED, RECIPE, Places
 from training.publish import described
 from training.recipe import PictureSource, Recipe, Source
-from training.weights import NoWeights
 
 Split = Literal["validation", "test"]
 Assessments = dict[str, Assessment]

@@ -57,7 +57,7 @@ def _draw(
 ) -> Tensor:
     """8-bit pictures `(N, C, H, W)`."""
     batches = []
-    for part in classes.split(_BATCH):
+    for part in torch.split(classes, _BATCH):
         made = interpolate(network.draw(part, generator), size=size, mode="bilinear")
         batches.append((made * 255).round().byte())
     return torch.cat(batches)

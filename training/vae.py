@@ -219,7 +219,7 @@ def nearest_distance(pictures: Tensor, others: Tensor) -> Tensor:
 def _draw_samples(network: ConditionalVae, recipe: VaeRecipe, path: Path, each: int = 8) -> None:
     classes = torch.arange(len(recipe.card.labels)).repeat_interleave(each)
     made = network.draw(classes, Generator().manual_seed(recipe.seed))
-    rows = [torch.cat(list(row), 2) for row in made.split(each)]
+    rows = [torch.cat(list(row), 2) for row in torch.split(made, each)]
     plane = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
     Image.fromarray(np.squeeze(plane)).save(path)
 

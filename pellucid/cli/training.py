@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -71,7 +71,8 @@ def train(
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model of the repository.")],
     split: Annotated[
-        str, typer.Option(help="validation, or test: every look at that is counted in the card.")
+        Literal["validation", "test"],
+        typer.Option(help="Every look at the test split is counted in the card."),
     ] = "validation",
     settled: Annotated[
         str, typer.Option(help="With --split test: when and on what the recipe was settled.")
@@ -98,8 +99,6 @@ def evaluate(
 
     Thresholds are the card's: nothing is chosen here but its default baseline, on validation.
     """
-    if split not in ("validation", "test"):
-        raise typer.BadParameter("choose validation or test", param_hint="--split")
     if split == "test" and not settled:
         raise typer.BadParameter("say when the recipe was settled", param_hint="--settled")
     with trainings():
@@ -140,8 +139,8 @@ def places(data: Path | None, runs: Path | None, repository: Path | None) -> "Pl
     """The folders that were named, the checkout's own for the others."""
     from training.places import Places
 
-    named = {"data": data, "runs": runs, "repository": repository}
-    return Places(**{name: path for name, path in named.items() if path is not None})
+    usual = Places()
+    return Places(data or usual.data, runs or usual.runs, repository or usual.repository)
 
 
 @contextmanager
@@ -150,8 +149,8 @@ def trainings() -> Iterator[None]:
     try:
         from pellucid.repository.errors import ModelNotBuilt
         from training.datasets.pictures import BadData
+        from training.digests import NoWeights
         from training.run import OtherRun
-        from training.weights import NoWeights
     except ModuleNotFoundError as error:
         raise fail(f"{error.name} is not installed", _INSTALL) from None
     try:

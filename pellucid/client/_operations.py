@@ -129,7 +129,7 @@ class Operations:
         """Classify one file."""
         content, model = yield from self._prepare(source, model, budget)
         request = gateway_pb2.ClassifyRequest(
-            model=model, content=content, operating_point=operating_point
+            model=model, content=content, operating_point=operating_point or ""
         )
         response = yield Call("Classify", request, budget)
         return _decoding.prediction(response.prediction)

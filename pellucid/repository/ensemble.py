@@ -89,8 +89,8 @@ def _mean(
     """
     constants = [
         numpy_helper.from_array(np.array([1], np.int64), "member_axis"),
-        numpy_helper.from_array(np.float32(_LOWEST), "lowest"),
-        numpy_helper.from_array(np.float32(math.log(len(members))), "log_members"),
+        numpy_helper.from_array(np.array(_LOWEST, np.float32), "lowest"),
+        numpy_helper.from_array(np.array(math.log(len(members)), np.float32), "log_members"),
     ]
     nodes = []
     for member in members:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
@@ -154,7 +154,7 @@ class ModelFolder:
     def source(self, weights_digest: str) -> str:
         """Digest of everything that decides what the graphs compute."""
         architecture = self.card.architecture
-        facts = {
+        facts: dict[str, Any] = {
             "exporter": _EXPORTER,
             "weights": weights_digest,
             "architecture": architecture
