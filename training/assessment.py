@@ -161,7 +161,9 @@ class Assessor:
                 one = Cases(truth[known].astype(np.int64), score[known], examples.owners[known])
                 if len(one.classes) == 2:
                     areas.append(figures.auc(one, weights[:, known]))
-            return np.asarray(np.nanmean(areas, axis=0))
+            # A resample that lacks a class of every label has no mean.
+            known = np.isfinite(areas).sum(axis=0)
+            return np.where(known, np.nansum(areas, axis=0) / np.maximum(known, 1), np.nan)
 
         found = figures.with_intervals({"macro_auc": macro}, everything, stratified=False)
         together: dict[str, Any] = {name: figure.as_dict() for name, figure in found.items()}
