@@ -110,7 +110,7 @@ def test_clips_are_measured_by_engine_and_family_and_through_devices():
         ("reading", "world", "room", "vits") * 4,
         tuple(str(number) for number in range(16)),
         np.full(16, ALONE),
-        ("human", "vocoder", "human", "tts") * 4,
+        families=("human", "vocoder", "human", "tts") * 4,
     )
 
     def loudness(inputs):

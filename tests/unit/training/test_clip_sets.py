@@ -99,9 +99,9 @@ def test_a_fake_is_drawn_with_its_original_or_with_a_real_one_of_its_set(speech)
 
 
 def test_fake_or_real_keeps_its_splits_and_fits_any_clip_to_the_window(tmp_path):
-    for split in ("training", "validation"):
-        sound(tmp_path / f"for-2sec/{split}/real/long.wav", samples=30_000, rate=22_050)
-        sound(tmp_path / f"for-2sec/{split}/fake/short.wav", samples=1_000)
+    for seed, split in enumerate(("training", "validation")):
+        sound(tmp_path / f"for-2sec/{split}/real/long.wav", samples=30_000, rate=22_050, seed=seed)
+        sound(tmp_path / f"for-2sec/{split}/fake/short.wav", samples=1_000, seed=seed)
     source = FakeOrReal(kind="fake_or_real")
     clips = source.load(tmp_path, "train", CONTRACT)
     assert clips.samples.shape == (2, 4_000) and clips.labels.tolist() == [0, 1]

@@ -3,9 +3,9 @@
 import hashlib
 import pickle
 
-import huggingface_hub
 import pytest
 import torch
+from huggingface_hub import constants
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save
 
@@ -22,7 +22,7 @@ PLACE = f"clinic/xray/resolve/{COMMIT}/"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 

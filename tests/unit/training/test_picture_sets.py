@@ -59,7 +59,7 @@ def test_a_row_that_is_too_short_is_named(kermany):
 
 def test_a_split_that_nothing_is_in_is_no_data(kermany):
     with pytest.raises(BadData, match="this split"):
-        Kermany(kind="kermany").load(kermany, "test", CARD)
+        Kermany(kind="kermany").load(kermany, "elsewhere", CARD)
 
 
 def test_a_patient_in_two_splits_stops_the_training(kermany):
@@ -181,10 +181,11 @@ def test_patients_of_chexpert_stay_together_and_its_own_validation_is_the_test_s
 
 @pytest.mark.parametrize("own_splits", [True, False])
 def test_a_folder_for_each_label_is_a_data_set(tmp_path, own_splits):
-    for label in CARD.labels:
+    for column, label in enumerate(CARD.labels):
         for number in range(20):
             split = ("train" if number % 2 else "val") if own_splits else ""
-            picture(tmp_path / "mine" / split / label / f"{number}.PNG", False, number)
+            path = tmp_path / "mine" / split / label / f"{number}.PNG"
+            picture(path, False, 20 * column + number)
     source = PictureFolders(kind="picture_folders", folder="mine", val=0.5)
     training, validation = (source.load(tmp_path, split, CARD) for split in ("train", "val"))
     check_splits({"train": training, "val": validation})
