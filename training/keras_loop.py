@@ -31,7 +31,7 @@ from pellucid.architectures import build
 from pellucid.architectures.weights import load_keras, save_keras
 from pellucid.cards import Activation, Card
 from pellucid.repository.folder import WEIGHTS
-from training.keras_freezing import Freeze, SharedRates
+from training.keras_rates import SharedRates
 from training.places import Places
 from training.recipe import Recipe, Stage
 from training.weights import start_weights
@@ -168,7 +168,6 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
                 # In this order: what is resumed are the trained weights, what is judged and kept
                 # is their average.
                 backup,
-                *([Freeze(recipe)] if any(s.trained != "all" for s in recipe.stages) else []),
                 SwapEMAWeights(swap_on_epoch=True),
                 Judge(recipe, questions),
                 ModelCheckpoint(

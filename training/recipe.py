@@ -218,6 +218,8 @@ class Recipe(Document):
             raise ValueError("the data are not of the kind that the card's preprocess describes")
         if self.balanced and self.card.output.activation is Activation.SIGMOID:
             raise ValueError("labels that do not exclude each other cannot be balanced")
+        if self.framework == "keras" and any(stage.trained != "all" for stage in self.stages):
+            raise ValueError("stages.trained: some layers stand still only of torch networks")
         if self.teacher is None and any(stage.taught for stage in self.stages):
             raise ValueError("a stage is taught, but there is no teacher")
         if self.changes and isinstance(self.changes, SoundChanges) != self.hears:

@@ -61,7 +61,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return
             if stored == path:
                 self.send_response(302)
-                self.send_header("Location", f"{hub.address}/storage/{path}")
+                # On another host: the client reads the headers of what is on the hub's own.
+                storage = hub.address.replace("127.0.0.1", "localhost")
+                self.send_header("Location", f"{storage}/storage/{path}")
                 self.send_header("X-Repo-Commit", path.split("/")[3])
                 self.send_header("X-Linked-Etag", f'"{hashlib.sha256(content).hexdigest()}"')
                 self.send_header("X-Linked-Size", str(len(content)))

@@ -34,7 +34,8 @@ def test_a_generator_makes_pictures_of_each_label_for_a_training(places):
     assert list((folder / "tensorboard").rglob("events.*"))
     figures = json.loads((folder / "finished.json").read_text())
     assert figures["nearest_training_picture_to_generated_least"] > 0, "no picture is a copy"
-    assert Image.open(folder / "samples.png").size == (8 * 16, 2 * 16)
+    with Image.open(folder / "samples.png") as samples:
+        assert samples.size == (8 * 16, 2 * 16)
     _, network = load_generator("tiny_vae", places)
     classes = torch.arange(2).repeat_interleave(32)
     made = network.draw(classes, torch.Generator().manual_seed(0))

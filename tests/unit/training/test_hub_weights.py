@@ -75,7 +75,7 @@ def test_a_file_that_is_not_what_the_recipe_says_is_refused(places, theirs):
 
 
 def test_pickled_code_is_not_run(places):
-    content = pickle.dumps(print)
+    content = pickle.dumps(print, protocol=2)
     with serve_hub({PLACE + "model.bin": content}) as hub:
         start = start_of(content, hub.address, "model.bin")
         with pytest.raises(NoWeights, match="no plain state_dict"):

@@ -29,7 +29,10 @@ def test_a_training_ends_with_weights_and_figures_of_the_validation_split(places
     figures = json.loads((folder / "finished.json").read_text())
     pneumonia = figures["validation"]["pneumonia"]
     assert figures["macro_auc"] == pneumonia["auc"]["value"]
-    assert set(pneumonia["operating_points"]) == {"balanced", "sensitive", "specific", "fixed_0.3"}
+    points = figures["operating_points"]
+    assert list(points) == ["balanced", "sensitive", "specific", "fixed_0.3"]
+    assert all(set(thresholds) == {"pneumonia"} for thresholds in points.values())
+    assert figures["calibration"]["temperature"] > 0
     assert figures["left_out"] == {"train": 0, "val": 0}
     assert set(pneumonia["hidden"]) == {"0%", "25%", "50%", "75%", "100%"}
     assert all(
@@ -161,7 +164,8 @@ def test_several_findings_are_measured_each_for_itself(places):
     (places.data / "nih14/manifest.csv").write_text("\n".join(rows) + "\n")
     run(recipe_of(card, [{"kind": "nih14"}], balanced=False, choose="auc"), places)
     figures = json.loads((places.run("tiny") / "finished.json").read_text())
-    assert {"auc", "brier", "temperature"} <= set(figures["validation"]["mass"])
+    assert {"auc", "brier"} <= set(figures["validation"]["mass"])
+    assert set(figures["calibration"]["temperature"]) == {"mass", "edema"}
     assert figures["validation"]["hernia"] == {"positives": 0}
     aucs = [figures["validation"][label]["auc"]["value"] for label in ("mass", "edema")]
     assert figures["macro_auc"] == pytest.approx(sum(aucs) / 2, abs=1e-3)
