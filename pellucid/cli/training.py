@@ -130,9 +130,10 @@ def _read(named: str, changes: list[str]) -> "Recipe":
 
     path = recipe_path(named)
     try:
-        return Recipe.read(path, changes)
+        recipe: Recipe = Recipe.read(path, changes)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise fail(f"{path}: {error}", code=Exit.INVALID) from None
+    return recipe
 
 
 def places(data: Path | None, runs: Path | None, repository: Path | None) -> "Places":
