@@ -62,6 +62,14 @@ class MahalanobisDetector:
         }
         save_file(arrays, path)
 
+    def distances(self, values: Floats) -> Floats:
+        """Distances `(N,)` of statistics `(N, V)`, as the graph computes them."""
+        scaled = (values - self.mean) * self.scale
+        squares = (scaled @ self.directions.T) ** 2
+        outside = np.maximum((scaled**2).sum(axis=1) - squares.sum(axis=1), 0) / self.rest
+        inside = (squares / self.variances).sum(axis=1)
+        return np.asarray(np.sqrt((inside + outside) / len(self.mean)), np.float32)
+
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read it.

@@ -77,6 +77,7 @@ def test_the_distance_is_mahalanobis_under_a_principal_component_analysis(
     inverse += (np.eye(width) - basis.T @ basis) / fitted.rest
     expected = np.sqrt(np.einsum("nv,vw,nw->n", scaled, inverse, scaled) / width)
     assert run(model, pictures(shape))["distance"][:, 0] == pytest.approx(expected, rel=2e-3)
+    assert fitted.distances(values) == pytest.approx(expected, rel=2e-3)
 
 
 def test_a_detector_comes_back_from_its_file(tmp_path: Path) -> None:
