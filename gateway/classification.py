@@ -8,7 +8,9 @@ import grpc
 import numpy as np
 
 from gateway import metrics
+from gateway.out_of_distribution import refuse_unlike
 from gateway.peers import RESERVE_S, PreprocessPeer
+from gateway.settings import GatewaySettings
 from pellucid.api.common.v1 import media_pb2
 from pellucid.api.preprocess.v1 import preprocess_pb2
 from pellucid.errors import (
@@ -73,6 +75,8 @@ class Classified:
     precision: str
     operating_point: str
     """Whose thresholds count; empty where the card has none."""
+    distances: FloatArray | None
+    """From the model's training data, `(N,)`; None where it has no detector."""
 
 
 class Classifier:
@@ -83,13 +87,14 @@ class Classifier:
         catalogue: ModelCatalogue,
         inference: TritonInference,
         preprocess: PreprocessPeer,
-        max_content_bytes: int,
+        settings: GatewaySettings,
     ) -> None:
-        """Classify files of at most `max_content_bytes`."""
+        """Classify files of at most `max_content_bytes`, and refuse those that settings say."""
         self._catalogue = catalogue
         self._inference = inference
         self._preprocess = preprocess
-        self._max_content_bytes = max_content_bytes
+        self._max_content_bytes = settings.max_content_bytes
+        self._refuses = settings.refuse_out_of_distribution
 
     async def classify(
         self,
@@ -99,6 +104,7 @@ class Classifier:
         *,
         operating_point: str = "",
         displayed: bool = False,
+        refuse: bool = False,
     ) -> Classified:
         """Classify one file.
 
@@ -108,14 +114,30 @@ class Classifier:
             deadline: the caller's.
             operating_point: by name; empty means the card's first.
             displayed: whether the windows come with pictures of them for people.
+            refuse: whether a file that is unlike the model's training data is refused.
 
         Raises:
+            OutOfDistribution: it is, and this request or the settings refuse it.
             UnreadableMedia, UnsupportedMedia, MediaLimitExceeded: the file is at fault.
             InvalidArgument, UnknownModel, ModelNotReady, ModelBroken, ModelChanged: the model is.
             BackendUnavailable: a service behind this one is.
             DeadlineTooShort: the time is up.
         """
         self.check_content(content)
+        classified = await self._classify_anew(name, content, deadline, operating_point, displayed)
+        if refuse or self._refuses:
+            refuse_unlike(classified.model.card, classified.distances)
+        return classified
+
+    async def _classify_anew(
+        self,
+        name: str,
+        content: bytes,
+        deadline: Deadline,
+        operating_point: str,
+        displayed: bool,
+    ) -> Classified:
+        """Classify; where the model changes meanwhile, once more."""
         model = await self.model(name)
         try:
             return await self._classify(model, content, deadline, operating_point, displayed)
@@ -192,6 +214,7 @@ class Classifier:
             ),
             precision=answer.precision,
             operating_point=operating_point,
+            distances=answer.distances,
         )
 
     async def _read(

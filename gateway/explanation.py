@@ -68,6 +68,7 @@ class Explainer:
             deadline,
             operating_point=request.operating_point,
             displayed=True,
+            refuse=request.refuse_out_of_distribution,
         )
         targets = resolve_targets(
             classified.model.card,

@@ -3,6 +3,7 @@
 from math import isnan
 
 from gateway.classification import Classified, Scores
+from gateway.out_of_distribution import out_of_distribution
 from pellucid.api.common.v1 import media_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.serving import request_id
@@ -11,7 +12,9 @@ from pellucid.serving import request_id
 def encode_prediction(classified: Classified) -> gateway_pb2.Prediction:
     """What a model says of one file, overall and for each window."""
     card, overall = classified.model.card, classified.scores.overall
-    windows = zip(classified.windows, classified.scores.windows, strict=True)
+    count = len(classified.windows)
+    distances = [None] * count if classified.distances is None else classified.distances.tolist()
+    windows = zip(classified.windows, classified.scores.windows, distances, strict=True)
     return gateway_pb2.Prediction(
         model=card.name,
         model_version=classified.model.version,
@@ -23,13 +26,15 @@ def encode_prediction(classified: Classified) -> gateway_pb2.Prediction:
                 input_digest=window.digest,
                 start_seconds=window.start_seconds,
                 end_seconds=window.end_seconds,
+                distance=distance,
             )
-            for window, scores in windows
+            for window, scores, distance in windows
         ],
         facts=classified.facts,
         precision=classified.precision,
         request_id=request_id.current(),
         operating_point=classified.operating_point,
+        out_of_distribution=out_of_distribution(card, classified.distances),
     )
 
 

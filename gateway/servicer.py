@@ -49,6 +49,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             request.content,
             self._deadline(context),
             operating_point=request.operating_point,
+            refuse=request.refuse_out_of_distribution,
         )
         return gateway_pb2.ClassifyResponse(prediction=encode_prediction(classified))
 

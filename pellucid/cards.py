@@ -83,6 +83,19 @@ class Architecture(_Frozen):
     """Largest difference in score between Triton and the gradient copy on the probe inputs."""
 
 
+class Detector(_Frozen):
+    """What says that an input is unlike those the model was trained on.
+
+    Its arrays lie beside the weights, in `detector.safetensors`, and are computed in the graph.
+    """
+
+    kind: Literal["mahalanobis"]
+    threshold: float = Field(gt=0)
+    """Distance that 5 % of the validation inputs exceed."""
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+    """SHA-256 of the file that the threshold was chosen for; another file is refused."""
+
+
 def first_error(error: ValidationError) -> str:
     """Which field of a card is wrong and what it should be, without its value."""
     first = error.errors(include_url=False, include_input=False)[0]
@@ -118,6 +131,8 @@ class Card(_Frozen):
     members: tuple[str, ...] = ()
     """Of an ensemble, the models of the same contract, labels and output whose calibrated scores
     are averaged; it has no architecture and no weights of its own."""
+    detector: Detector | None = None
+    """Absent where nothing says that an input is unlike the training data."""
     training_data: str = ""
     quality: dict[str, Any] = {}
     """Measured figures, with intervals, by split."""

@@ -17,7 +17,7 @@ from training.datasets.pictures import Pictures
 from training.drawing import in_order
 from training.evaluation import evaluate, mean_auc
 from training.operating_points import ScoredTwice, operating_points
-from training.pictures import hide_share, normalise, vary
+from training.pictures import arranged, hide_share, normalise, vary
 from training.recipe import PictureChanges
 from training.weights import build_torch, channels_last
 
@@ -118,7 +118,6 @@ def scorer(card: Card, weights: Path) -> Callable[[list[Tensor]], NDArray[np.flo
     if card.architecture.framework == "keras":
         # The other framework is loaded only where it is needed.
         from pellucid.architectures.weights import load_keras
-        from training.keras_data import arranged
         from training.keras_loop import build_keras
 
         model = build_keras(card)

@@ -1,10 +1,12 @@
 """How training varies pictures: pose, sharpness, exposure, noise, spectrum, hidden segments."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
-from pellucid.contracts import ImageContract
+from pellucid.contracts import ImageContract, Layout
 from training.recipe import PictureChanges
 
 
@@ -15,6 +17,11 @@ def normalise(images: Tensor, size: int, contract: ImageContract) -> Tensor:
         x = interpolate(x, size=size, mode="bilinear", antialias=True)
     mean, std = _levels(contract, x)
     return (x - mean) / std
+
+
+def arranged(x: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+    """Planes `(N, C, H, W)` in the order of the axes that a network wants."""
+    return x if layout is Layout.CHW else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
 
 
 def vary(

@@ -8,6 +8,8 @@ _ROOT = Path(__file__).parents[1]
 
 RECIPE, FINISHED = "recipe.yaml", "finished.json"
 """Files of a run beside its weights: what it was started with; its figures, written last."""
+DETECTOR_FIGURES = "detector.json"
+"""Written after them, with the detector's own file: the card's part and the share of warnings."""
 
 
 @dataclass(frozen=True)

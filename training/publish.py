@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from pellucid.cards import Card
-from pellucid.repository.folder import WEIGHTS
+from pellucid.repository.folder import DETECTOR, WEIGHTS
 from training.card_file import with_measured
-from training.places import FINISHED, Places
+from training.places import DETECTOR_FIGURES, FINISHED, Places
 from training.recipe import Recipe
 
 
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def publish(recipe: Recipe, places: Places) -> Path:
-    """Write `card.yaml` and `1/weights.safetensors` of a finished run.
+    """Write `card.yaml`, weights and detector of a finished run.
 
     Args:
         recipe: of the run.
@@ -42,9 +42,13 @@ def publish(recipe: Recipe, places: Places) -> Path:
     """
     run, folder = places.run(recipe.card.name), places.repository / recipe.card.name
     figures = json.loads((run / FINISHED).read_text(encoding="utf-8"))
+    figures |= _detector_of(run)
     card = described(recipe.card, _with_looks(folder / "card.yaml", figures))
     (folder / "1").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run / WEIGHTS, folder / "1" / WEIGHTS)
+    (folder / "1" / DETECTOR).unlink(missing_ok=True)
+    if "detector" in figures:
+        shutil.copyfile(run / DETECTOR, folder / "1" / DETECTOR)
     new = folder / "card.new"
     new.write_text(card, encoding="utf-8")
     new.replace(folder / "card.yaml")
@@ -56,14 +60,22 @@ def described(card: Card, figures: dict[str, Any]) -> str:
 
     Args:
         card: as people wrote it.
-        figures: of the run, with `operating_points` and `calibration` as the card has them.
+        figures: of the run, with `operating_points`, `calibration` and, where the run has one,
+            `detector` as the card has them.
     """
     by_hand = card.model_dump(mode="json", exclude_unset=True)
-    chosen = {key: figures[key] for key in ("operating_points", "calibration")}
+    fields = ("operating_points", "calibration", "detector")
+    chosen = {key: figures[key] for key in fields if key in figures}
     quality = {key: value for key, value in figures.items() if key not in chosen}
     measured = chosen | {"quality": quality}
     text = yaml.safe_dump(by_hand, sort_keys=False, width=100, allow_unicode=True)
     return with_measured(text, measured)
+
+
+def _detector_of(run: Path) -> dict[str, Any]:
+    """The card's detector and its figures; of a run that has none, `training.detector` fits it."""
+    path = run / DETECTOR_FIGURES
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def _with_looks(published: Path, figures: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class OtherRun(Exception):
 
 
 def run(recipe: Recipe, places: Places) -> None:
-    """Train, measure on validation, and write the figures as the run's last file.
+    """Train, measure on validation and write the figures; then fit the detector.
 
     Raises:
         OtherRun: the run's folder has a run of another recipe.
@@ -31,7 +31,17 @@ def run(recipe: Recipe, places: Places) -> None:
     folder = places.run(recipe.card.name)
     if (folder / FINISHED).exists():
         logging.info("%s is finished: %s", recipe.card.name, folder)
-        return
+    else:
+        _train(recipe, places, folder)
+    from training.detector import fit_of_run
+
+    fit_of_run(recipe, places)
+
+
+# Frameworks are slow to start, and a recipe or data at fault need none.
+
+
+def _train(recipe: Recipe, places: Places, folder: Path) -> None:
     _claim(folder, recipe)
     figures = (
         _train_on_clips(recipe, places) if recipe.hears else _train_on_pictures(recipe, places)
@@ -39,9 +49,6 @@ def run(recipe: Recipe, places: Places) -> None:
     draw_curves(folder)
     (folder / FINISHED).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     logging.info("%s: %s", recipe.card.name, json.dumps(figures))
-
-
-# Frameworks are slow to start, and a recipe or data at fault need none.
 
 
 def _train_on_pictures(recipe: Recipe, places: Places) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def explain(
             min=0,
         ),
     ] = None,
+    refuse_unlike: options.RefuseUnlike = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -56,6 +57,7 @@ def explain(
             "deadline": deadline,
             "window": window,
             "operating_point": operating_point,
+            "refuse_out_of_distribution": refuse_unlike,
         }
         explain_file(client, file, model, methods, param, wanted, folder, as_json=as_json)
 

@@ -84,6 +84,12 @@ OperatingPoint = Annotated[
         "By default the first that `pellucid capabilities` lists for the model."
     ),
 ]
+RefuseUnlike = Annotated[
+    bool,
+    typer.Option(
+        "--refuse-unlike", help="Fail where the file is unlike the model's training data."
+    ),
+]
 File = Annotated[
     Path,
     typer.Argument(

@@ -58,6 +58,8 @@ def show_prediction(prediction: Prediction) -> None:
         f"version {escape(prediction.model_version)} · {escape(descriptions.facts(prediction))}[/]",
         soft_wrap=True,
     )
+    if warning := descriptions.out_of_distribution(prediction):
+        stdout.print(f"[yellow]warning[/] {escape(warning)}", soft_wrap=True)
     logit_of = "mean logit" if len(prediction.windows) > 1 else "logit"
     threshold = f"threshold ({prediction.operating_point})".removesuffix(" ()")
     spread = any(score.spread is not None for score in prediction.scores)

@@ -124,12 +124,21 @@ class Operations:
         return found
 
     def classify(
-        self, source: Source, model: str | None, operating_point: str | None, budget: Budget
+        self,
+        source: Source,
+        model: str | None,
+        operating_point: str | None,
+        budget: Budget,
+        *,
+        refuse: bool,
     ) -> Operation[Prediction]:
         """Classify one file."""
         content, model = yield from self._prepare(source, model, budget)
         request = gateway_pb2.ClassifyRequest(
-            model=model, content=content, operating_point=operating_point or ""
+            model=model,
+            content=content,
+            operating_point=operating_point or "",
+            refuse_out_of_distribution=refuse,
         )
         response = yield Call("Classify", request, budget)
         return _decoding.prediction(response.prediction)

@@ -76,3 +76,6 @@ class ExplainOptions(PlanOptions, total=False):
     operating_point: str | None
     """Whose thresholds decide what is present, one of the model's `operating_points` in the
     capabilities; by default the first."""
+    refuse_out_of_distribution: bool
+    """Refuse a file that is unlike the model's training data; by default it comes with a
+    warning."""

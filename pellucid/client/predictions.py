@@ -35,6 +35,22 @@ class WindowScore:
     """Seconds from the start of the file; 0 for a picture."""
     end_s: float
     """Past the file's end where the window was padded; 0 for a picture."""
+    distance: float | None = None
+    """From the model's training data; None where it has no detector."""
+
+
+@dataclass(frozen=True)
+class OutOfDistribution:
+    """How unlike a model's training data a file is."""
+
+    score: float
+    """Distance from the training data; the median of the windows'."""
+    threshold: float
+    """Distance that one in twenty files like the training data exceeds."""
+    warning: bool
+    """The score exceeds the threshold: what the model says may mean nothing."""
+    detector: str
+    """Kind of the detector, e.g. `mahalanobis`."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +110,8 @@ class Prediction:
     """Also in every service's logs."""
     operating_point: str = ""
     """Whose thresholds decided what is present; empty where the card has none."""
+    out_of_distribution: OutOfDistribution | None = None
+    """None where the model has no detector."""
 
     def score(self, label: str) -> LabelScore:
         """Score of one label.

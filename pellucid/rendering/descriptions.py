@@ -38,6 +38,17 @@ def facts(prediction: Prediction) -> str:
     return " · ".join([prediction.media_type, *parts] if prediction.media_type else parts)
 
 
+def out_of_distribution(prediction: Prediction) -> str:
+    """A warning where the file is unlike the model's training data; else empty."""
+    found = prediction.out_of_distribution
+    if found is None or not found.warning:
+        return ""
+    return (
+        f"The file is unlike what {prediction.model} was trained on (distance "
+        f"{number(found.score)}, threshold {number(found.threshold)}): its scores may mean nothing"
+    )
+
+
 def parameters(receipt: Receipt) -> str:
     """The resolved parameters of a method, as a request would give them."""
     if receipt.method is None:

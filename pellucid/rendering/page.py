@@ -73,6 +73,7 @@ def page_html(result: Result, canvas: Canvas, name: str, *, ended_early: str = "
         calibrated=any(one.calibrated_score is not None for one in result.prediction.scores),
         spread=all(one.spread is not None for one in result.prediction.scores),
         facts=descriptions.facts(result.prediction),
+        unlike=descriptions.out_of_distribution(result.prediction),
         canvas=canvas,
         frame=canvas.frame,
         backdrop=canvas.svg_backdrop,

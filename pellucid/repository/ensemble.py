@@ -64,16 +64,6 @@ def ensemble_graph(card: Card, members: Sequence[tuple[Card, onnx.ModelProto]]) 
     return model
 
 
-def without_members(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A graph that answers logits alone."""
-    plain = onnx.ModelProto()
-    plain.CopyFrom(model)
-    kept = [value for value in plain.graph.output if value.name != MEMBER_SCORES]
-    del plain.graph.output[:]
-    plain.graph.output.extend(kept)
-    return plain
-
-
 def _part(card: Card, graph: onnx.ModelProto) -> onnx.ModelProto:
     part = compose.add_prefix(graph, f"{card.name}/", rename_functions=False)
     rename_value(part, f"{card.name}/input", "input")

@@ -16,7 +16,8 @@ from pellucid.repository.errors import ModelNotBuilt
 CONFIG: Final = "config.pbtxt"
 GRAPH: Final = "model.onnx"
 WEIGHTS: Final = "weights.safetensors"
-_EXPORTER: Final = "1"
+DETECTOR: Final = "detector.safetensors"
+_EXPORTER: Final = "2"
 """Part of every source digest: a change of how graphs are built makes the old ones stale."""
 
 
@@ -75,6 +76,17 @@ class ModelFolder:
             raise ModelNotBuilt(f"{name}/{version} has neither {WEIGHTS} nor {GRAPH}")
         if self.builds and self.card.architecture is None:
             raise ModelNotBuilt(f"{name}/card.yaml has weights but names no architecture")
+        if self.builds and self.card.detector is not None:
+            self._check_detector(self.card.detector.digest)
+
+    def _check_detector(self, digest: str) -> None:
+        if not self.detector.is_file():
+            raise ModelNotBuilt(f"{self.path.name}/{self.card.version} has no {DETECTOR}")
+        if file_digest(self.detector) != digest:
+            raise ModelNotBuilt(
+                f"{self.path.name}/{self.card.version}/{DETECTOR} is not the file that the card's "
+                "threshold was chosen for: fit the detector again"
+            )
 
     def _check_members(self) -> None:
         for member in self.members:
@@ -113,6 +125,11 @@ class ModelFolder:
         return self.path / self.card.version / WEIGHTS
 
     @property
+    def detector(self) -> Path:
+        """The arrays of the card's detector, where it has one."""
+        return self.path / self.card.version / DETECTOR
+
+    @property
     def graph(self) -> Path:
         """The classifier's graph."""
         return self.path / self.card.version / GRAPH
@@ -144,7 +161,10 @@ class ModelFolder:
     def weights_digest(self) -> str:
         """SHA-256 of the weights, or of the graph where there are none; hexadecimal.
 
-        Of an ensemble, SHA-256 of its members' digests, a line each.
+        Of an ensemble, SHA-256 of its members' digests, a line each. The detector's file is no part
+        of it: another one changes no score and no map, and what was computed of the old features
+        (receipts, indices of similar cases) stays true. The card names that file by a digest of its
+        own.
         """
         if self.card.members:
             lines = "\n".join(member.weights_digest() for member in self.members)
@@ -161,6 +181,7 @@ class ModelFolder:
             and architecture.model_dump(include={"framework", "builder", "arguments"}),
             "shape": self.card.preprocess.shape,
             "layout": self.card.preprocess.layout,
+            "detector": self.card.detector and self.card.detector.digest,
         }
         if self.card.members:
             # Only then: no other model's digest shall change for it.

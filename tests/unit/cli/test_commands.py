@@ -16,6 +16,7 @@ from pellucid.errors import (
     DeadlineTooShort,
     MethodUnavailable,
     ModelNotReady,
+    OutOfDistribution,
     PellucidError,
     QueueFull,
     UnknownModel,
@@ -72,6 +73,17 @@ def test_a_classification_is_judged_at_the_operating_point_that_was_asked_for(
 ) -> None:
     assert run("classify", "film.png", "--operating-point", "lax").exit_code == 0
     assert gateway.requests[-1].operating_point == "lax"
+
+
+def test_a_file_unlike_the_training_data_comes_with_a_warning() -> None:
+    assert "is unlike what speech was trained on" in run("classify", "clip.wav").stdout
+    assert "unlike" not in run("classify", "film.png").stdout
+
+
+def test_a_refusal_of_unlike_files_reaches_the_server(gateway: FakeGateway) -> None:
+    gateway.errors.append(OutOfDistribution("unlike", field="content"))
+    assert run("classify", "clip.wav", "--model", "speech", "--refuse-unlike").exit_code == 3
+    assert gateway.requests[-1].refuse_out_of_distribution
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from pellucid.cards import Card
+from pellucid.cards import Card, Detector
 from tests.support.tiny_sets import XRAY_CARD, recipe_of
 from training.card_file import MARK
 from training.curves import draw_curves, read_curves
@@ -15,6 +15,8 @@ from training.places import Places
 from training.publish import publish
 
 RECIPE = recipe_of(XRAY_CARD, [{"kind": "kermany"}])
+UNLIKE = {"white_noise": {"inputs": 60, "warned": 1.0}}
+DETECTOR = Detector(kind="mahalanobis", threshold=1.5, digest="0" * 64)
 
 
 @pytest.fixture
@@ -23,6 +25,10 @@ def places(tmp_path) -> Places:
     run = places.run("tiny")
     run.mkdir(parents=True)
     (run / "weights.safetensors").write_bytes(b"weights")
+    (run / "detector.safetensors").write_bytes(b"detector")
+    (run / "detector.json").write_text(
+        json.dumps({"detector": DETECTOR.model_dump(), "out_of_distribution": UNLIKE})
+    )
     figures = {
         "operating_points": {"balanced": {"pneumonia": 0.4}, "fixed_0.3": {"pneumonia": 0.3}},
         "calibration": {"temperature": 1.5},
@@ -41,11 +47,20 @@ def test_the_card_is_the_recipes_with_what_was_measured(places, tmp_path, writte
     assert list(card.operating_points) == ["balanced", "fixed_0.3"]
     assert card.operating_points["balanced"] == {"pneumonia": 0.4}
     assert card.calibration is not None and card.calibration.temperature == 1.5
-    assert card.quality == {"macro_auc": 0.9}
-    measured = {"operating_points": {}, "calibration": None, "quality": {}}
+    assert card.quality == {"macro_auc": 0.9, "out_of_distribution": UNLIKE}
+    assert card.detector == DETECTOR
+    measured = {"operating_points": {}, "calibration": None, "detector": None, "quality": {}}
     assert card.model_copy(update=measured) == RECIPE.card
     assert (folder / "card.yaml").read_text().count(MARK) == 1
     assert (folder / "1/weights.safetensors").read_bytes() == b"weights"
+    assert (folder / "1/detector.safetensors").read_bytes() == b"detector"
+
+
+def test_a_run_without_a_detector_is_published_without_one(places):
+    (places.run("tiny") / "detector.json").unlink()
+    folder = publish(RECIPE, places)
+    assert Card.read(folder / "card.yaml").detector is None
+    assert not (folder / "1/detector.safetensors").exists()
 
 
 def test_a_run_that_is_not_finished_is_not_published(places):

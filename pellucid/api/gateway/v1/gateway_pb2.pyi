@@ -298,6 +298,7 @@ class ClassifyRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     OPERATING_POINT_FIELD_NUMBER: _builtins.int
+    REFUSE_OUT_OF_DISTRIBUTION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Required."""
     content: _builtins.bytes
@@ -305,7 +306,11 @@ class ClassifyRequest(_message.Message):
     operating_point: _builtins.str
     """Whose thresholds decide what is present; one of the model's `operating_points`. Default: its
     first.
-    Numbers 4 to 9 are kept for many files in one request, and for similar cases.
+    """
+    refuse_out_of_distribution: _builtins.bool
+    """Refuse a file that is unlike the model's training data, instead of a warning. A model without
+    a detector refuses none.
+    Numbers 5 to 9 are kept for many files in one request, and for similar cases.
     """
     def __init__(
         self,
@@ -313,10 +318,11 @@ class ClassifyRequest(_message.Message):
         model: _builtins.str = ...,
         content: _builtins.bytes = ...,
         operating_point: _builtins.str = ...,
+        refuse_out_of_distribution: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "model", b"model", "operating_point", b"operating_point"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "model", b"model", "operating_point", b"operating_point", "refuse_out_of_distribution", b"refuse_out_of_distribution"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -361,6 +367,7 @@ class Prediction(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     OPERATING_POINT_FIELD_NUMBER: _builtins.int
+    OUT_OF_DISTRIBUTION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     model_version: _builtins.str
     top_label: _builtins.str
@@ -381,6 +388,10 @@ class Prediction(_message.Message):
 
     @_builtins.property
     def facts(self) -> _media_pb2.MediaFacts: ...
+    @_builtins.property
+    def out_of_distribution(self) -> Global___OutOfDistribution:
+        """How unlike the model's training data the file is; absent where the model has no detector."""
+
     def __init__(
         self,
         *,
@@ -393,14 +404,51 @@ class Prediction(_message.Message):
         precision: _builtins.str = ...,
         request_id: _builtins.str = ...,
         operating_point: _builtins.str = ...,
+        out_of_distribution: Global___OutOfDistribution | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "out_of_distribution", b"out_of_distribution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "model", b"model", "model_version", b"model_version", "operating_point", b"operating_point", "precision", b"precision", "request_id", b"request_id", "scores", b"scores", "top_label", b"top_label", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "model", b"model", "model_version", b"model_version", "operating_point", b"operating_point", "out_of_distribution", b"out_of_distribution", "precision", b"precision", "request_id", b"request_id", "scores", b"scores", "top_label", b"top_label", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Prediction: _TypeAlias = Prediction  # noqa: Y015
+
+@_typing.final
+class OutOfDistribution(_message.Message):
+    """How unlike a model's training data a file is: what the model says of something that it was not
+    made for means nothing, however high the score.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
+    DETECTOR_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """Distance from the training data, from 0. For several windows: the median of theirs."""
+    threshold: _builtins.float
+    """Distance that one in twenty files like the training data exceeds."""
+    warning: _builtins.bool
+    """The score exceeds the threshold."""
+    detector: _builtins.str
+    """Kind of the detector, e.g. `mahalanobis`."""
+    def __init__(
+        self,
+        *,
+        score: _builtins.float = ...,
+        threshold: _builtins.float = ...,
+        warning: _builtins.bool = ...,
+        detector: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector", "score", b"score", "threshold", b"threshold", "warning", b"warning"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutOfDistribution: _TypeAlias = OutOfDistribution  # noqa: Y015
 
 @_typing.final
 class LabelScore(_message.Message):
@@ -468,10 +516,13 @@ class WindowScore(_message.Message):
     INPUT_DIGEST_FIELD_NUMBER: _builtins.int
     START_SECONDS_FIELD_NUMBER: _builtins.int
     END_SECONDS_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
     input_digest: _builtins.str
     """SHA-256 of the tensor, in hexadecimal."""
     start_seconds: _builtins.float
     end_seconds: _builtins.float
+    distance: _builtins.float
+    """From the training data; absent where the model has no detector."""
     @_builtins.property
     def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelScore]: ...
     def __init__(
@@ -481,12 +532,15 @@ class WindowScore(_message.Message):
         input_digest: _builtins.str = ...,
         start_seconds: _builtins.float = ...,
         end_seconds: _builtins.float = ...,
+        distance: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "distance", b"distance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_seconds", b"end_seconds", "input_digest", b"input_digest", "scores", b"scores", "start_seconds", b"start_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "distance", b"distance", "end_seconds", b"end_seconds", "input_digest", b"input_digest", "scores", b"scores", "start_seconds", b"start_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__distance: _TypeAlias = _typing.Literal["distance"]  # noqa: Y015
+    _WhichOneofArgType__distance: _TypeAlias = _typing.Literal["_distance", b"_distance"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__distance) -> _WhichOneofReturnType__distance | None: ...
 
 Global___WindowScore: _TypeAlias = WindowScore  # noqa: Y015
 
@@ -571,6 +625,7 @@ class ExplainRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     OPERATING_POINT_FIELD_NUMBER: _builtins.int
+    REFUSE_OUT_OF_DISTRIBUTION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Required."""
     content: _builtins.bytes
@@ -582,7 +637,10 @@ class ExplainRequest(_message.Message):
     operating_point: _builtins.str
     """Whose thresholds decide what is present; one of the model's `operating_points`. Default: its
     first.
-    Numbers 7 to 15 are kept for batches, similar cases and reports.
+    """
+    refuse_out_of_distribution: _builtins.bool
+    """Refuse a file that is unlike the model's training data, before anything is explained.
+    Numbers 8 to 15 are kept for batches, similar cases and reports.
     """
     @_builtins.property
     def methods(self) -> _containers.RepeatedCompositeFieldContainer[_methods_pb2.Method]:
@@ -599,10 +657,11 @@ class ExplainRequest(_message.Message):
         options: _methods_pb2.ExplainOptions | None = ...,
         window: _builtins.int | None = ...,
         operating_point: _builtins.str = ...,
+        refuse_out_of_distribution: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "options", b"options", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "content", b"content", "methods", b"methods", "model", b"model", "operating_point", b"operating_point", "options", b"options", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "content", b"content", "methods", b"methods", "model", b"model", "operating_point", b"operating_point", "options", b"options", "refuse_out_of_distribution", b"refuse_out_of_distribution", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__window: _TypeAlias = _typing.Literal["window"]  # noqa: Y015
     _WhichOneofArgType__window: _TypeAlias = _typing.Literal["_window", b"_window"]  # noqa: Y015
