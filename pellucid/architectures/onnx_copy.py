@@ -3,9 +3,12 @@
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from pellucid.architectures.errors import UnsafeFile
+
+_NEWEST_OPSET: Final = 17
+"""Of ONNX, that onnx2torch knows all the common operators of."""
 
 
 def load_onnx(path: Path) -> Any:
@@ -19,11 +22,14 @@ def load_onnx(path: Path) -> Any:
         ImportError: onnx2torch is not installed.
     """
     _do_without_torchvision()
-    import onnx
+    import onnx.version_converter
     from onnx2torch import convert
 
     try:
-        return convert(onnx.load_model(path))
+        graph = onnx.load_model(path)
+        if any(one.domain == "" and one.version > _NEWEST_OPSET for one in graph.opset_import):
+            graph = onnx.version_converter.convert_version(graph, _NEWEST_OPSET)
+        return convert(graph)
     except Exception as error:
         # Of an operator without a counterpart; the converters raise whatever they like.
         raise UnsafeFile(f"{path.name} cannot be remade in torch: {error}") from error
