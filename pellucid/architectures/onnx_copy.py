@@ -1,14 +1,15 @@
 """ONNX graphs as differentiable torch modules, by onnx2torch."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 from pellucid.architectures.errors import UnsafeFile
 
-_NEWEST_OPSET: Final = 17
-"""Of ONNX, that onnx2torch knows all the common operators of."""
+_importing = Lock()
 
 
 def load_onnx(path: Path) -> Any:
@@ -21,35 +22,39 @@ def load_onnx(path: Path) -> Any:
         UnsafeFile: the graph cannot be read, or has an operator that onnx2torch does not know.
         ImportError: onnx2torch is not installed.
     """
-    _do_without_torchvision()
-    import onnx.version_converter
-    from onnx2torch import convert
+    import onnx
 
+    convert = _onnx2torch()
     try:
-        graph = onnx.load_model(path)
-        if any(one.domain == "" and one.version > _NEWEST_OPSET for one in graph.opset_import):
-            graph = onnx.version_converter.convert_version(graph, _NEWEST_OPSET)
-        return convert(graph)
+        return convert(onnx.load_model(path))
     except Exception as error:
         # Of an operator without a counterpart; the converters raise whatever they like.
         raise UnsafeFile(f"{path.name} cannot be remade in torch: {error}") from error
 
 
-def _do_without_torchvision() -> None:
-    """Let onnx2torch be imported without torchvision.
+def _onnx2torch() -> Callable[[Any], Any]:
+    """Import onnx2torch without torchvision.
 
-    Only two operators of detectors need it, which no classifier has; its build has to match
-    torch's to the letter.
+    It imports torchvision for two operators of detectors, which no classifier has; torchvision
+    exists for torch's CUDA build only, and with the CPU build its import fails. So an empty module
+    stands in, only for as long as the import takes: nothing else is to think torchvision is there.
     """
-    try:
-        import torchvision  # noqa: F401
-    except ImportError:
 
-        def roi_align(*_: Any, **__: Any) -> Any:
-            raise NotImplementedError("operators of detectors need torchvision")
+    def roi_align(*_: Any, **__: Any) -> Any:
+        raise NotImplementedError("operators of detectors need torchvision")
 
-        operators = ModuleType("torchvision.ops")
-        operators.roi_align = roi_align  # type: ignore[attr-defined]
-        package = ModuleType("torchvision")
-        package.ops = operators  # type: ignore[attr-defined]
-        sys.modules |= {"torchvision": package, "torchvision.ops": operators}
+    operators, package = ModuleType("torchvision.ops"), ModuleType("torchvision")
+    vars(operators)["roi_align"] = roi_align
+    vars(package)["ops"] = operators
+    stand_ins = {"torchvision": package, "torchvision.ops": operators}
+    with _importing:
+        hidden = {name: sys.modules.pop(name) for name in stand_ins if name in sys.modules}
+        sys.modules |= stand_ins
+        try:
+            from onnx2torch import convert
+        finally:
+            for name in stand_ins:
+                del sys.modules[name]
+            sys.modules |= hidden
+    found: Callable[[Any], Any] = convert
+    return found

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pellucid.cli import options
+from pellucid.cli import model_build, options
 from pellucid.cli.consoles import print_json, stderr, stdout
 from pellucid.cli.exits import Exit, fail, reported
 
 if TYPE_CHECKING:
+    from pellucid.client import ModelCapability
     from pellucid.repository.install import AddedModel
 
 _INSTALL = (
     "models are built by the server: `make setup` in a checkout of Pellucid installs what it needs"
 )
-app = typer.Typer(help="List, add, check and remove the models of a repository.")
+app = typer.Typer(help="List, add, build, check and remove the models of a repository.")
+app.command()(model_build.build)
 
-Repository = Annotated[
-    Path, typer.Option(help="Triton's model repository.", file_okay=False, envvar="PELLUCID_REPO")
-]
+Repository = Annotated[Path, typer.Option(help="Triton's model repository.", file_okay=False)]
 Name = Annotated[str, typer.Argument(help="Of the model, as its card says it.")]
 _REPOSITORY = Path("triton_repo")
 
@@ -48,7 +48,8 @@ def add(
         stderr.print(f"checking and building {file.name}")
         added = add_model(file, card, repository)
         state = _wait_served(added.card.name, repository, state_dir)
-    _show(added, state, as_json)
+        offered = _wait_offered(added.card.name, state_dir) if state == "ready" else None
+    _show(added, state, as_json, offered)
 
 
 @app.command(name="list")
@@ -177,6 +178,34 @@ def _wait_served(name: str, repository: Path, state_dir: Path) -> str:
     return "not ready after two minutes: see `pellucid logs`" if states else "no system runs here"
 
 
+def _wait_offered(name: str, state_dir: Path) -> "ModelCapability | None":
+    """What the gateway offers for a model, once its gradient copy was checked; None if it fails."""
+    import time
+
+    from pellucid.client import Client
+    from pellucid.embedded.state import StateFolder
+
+    record = StateFolder(state_dir).read()
+    gateway = record.service("gateway") if record else None
+    if gateway is None:
+        return None
+    until = time.monotonic() + 60
+    with Client(gateway.url, tls=gateway.tls) as client:
+        while True:
+            found = {model.name: model for model in client.capabilities().models}.get(name)
+            if time.monotonic() > until or (found is not None and _is_settled(found)):
+                return found
+            time.sleep(0.5)
+
+
+def _is_settled(model: "ModelCapability") -> bool:
+    """Whether a model is ready, and its gradient copy was checked if it may have one."""
+    from pellucid.client import ModelState, Runtime
+
+    copied = any(one.available and one.runtime is Runtime.LOCAL_COPY for one in model.methods)
+    return model.state is ModelState.READY and (model.parity is not None or not copied)
+
+
 def _triton_logits(name: str, state_dir: Path) -> Any:
     from tritonclient.grpc import InferenceServerClient, InferInput
 
@@ -212,7 +241,9 @@ def _row(path: Path, states: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _show(model: "AddedModel", state: str, as_json: bool) -> None:
+def _show(
+    model: "AddedModel", state: str, as_json: bool, offered: "ModelCapability | None" = None
+) -> None:
     parity, card = model.parity, model.card
     layers = card.architecture.grad_cam_layers if card.architecture else ()
     facts = {
@@ -222,8 +253,9 @@ def _show(model: "AddedModel", state: str, as_json: bool) -> None:
         "parity": parity.max_score_difference if parity else None,
         "tolerance": parity.tolerance if parity else None,
         "grad_cam_layers": list(layers),
-        "gradient_methods": card.architecture is not None,
+        "gradient_methods": parity is not None and parity.passed,
         "notes": list(model.notes),
+        "capabilities": offered,
     }
     if as_json:
         print_json(facts)
@@ -236,3 +268,7 @@ def _show(model: "AddedModel", state: str, as_json: bool) -> None:
         )
     for note in model.notes:
         stdout.print(f"  {note}", soft_wrap=True, markup=False)
+    if offered is not None:
+        from pellucid.cli.tables import show_model
+
+        show_model(offered)

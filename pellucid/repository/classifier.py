@@ -7,6 +7,7 @@ from typing import Any
 import onnx
 from safetensors import SafetensorError
 
+from pellucid.architectures.exported_program import read_program
 from pellucid.architectures.networks import UnsafeFile, load_network
 from pellucid.architectures.weights import WeightsMismatch
 from pellucid.cards import Architecture, Card
@@ -28,16 +29,21 @@ def classifier_graph(card: Card, architecture: Architecture, weights: Path) -> o
     Raises:
         ModelNotBuilt: the network does not exist, or the weights cannot be read or do not fit it.
     """
+    export = _from_keras if architecture.framework == "keras" else _from_torch
     try:
-        if architecture.framework == "keras":
-            return _from_keras(card, load_network(architecture, weights))
-        if architecture.builder is None:
-            return _from_program(weights)
-        return _from_torch(card, load_network(architecture, weights))
+        if export is _from_torch and architecture.builder is None:
+            network, export = read_program(weights), _from_program
+        else:
+            network = load_network(architecture, weights)
     except (WeightsMismatch, UnsafeFile, ValueError) as error:
         raise ModelNotBuilt(f"{card.name}: {error}") from error
     except (OSError, SafetensorError) as error:
         raise ModelNotBuilt(f"{card.name}: {weights.name} cannot be read: {error}") from error
+    try:
+        return export(card, network)
+    except Exception as error:
+        # Of an operator without a counterpart; exporters raise whatever they like.
+        raise ModelNotBuilt(f"{card.name} cannot be exported to ONNX: {error}") from error
 
 
 def _from_torch(card: Card, module: Any) -> onnx.ModelProto:
@@ -59,12 +65,10 @@ def _from_torch(card: Card, module: Any) -> onnx.ModelProto:
     return program.model_proto
 
 
-def _from_program(path: Path) -> onnx.ModelProto:
+def _from_program(_: Card, exported: Any) -> onnx.ModelProto:
     import torch
 
-    from pellucid.architectures.exported_program import read_program
-
-    program = torch.onnx.export(read_program(path), dynamo=True, verbose=False)
+    program = torch.onnx.export(exported, dynamo=True, verbose=False)
     assert program is not None  # only without dynamo
     graph = program.model_proto
     rename_value(graph, graph.graph.input[0].name, "input")

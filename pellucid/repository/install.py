@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ from pellucid.cards import MASKED_SUFFIX, Architecture, Card, first_error
 from pellucid.parity import compare, probes
 from pellucid.repository.build import build_model
 from pellucid.repository.errors import ModelNotBuilt, RepositoryError
-from pellucid.repository.folder import ModelFolder, source_file
+from pellucid.repository.folder import ModelFolder, model_folders, source_file
 from pellucid.repository.foreign import bring
 from pellucid.repository.foreign_graphs import ends_in_probabilities
 from pellucid.repository.graphs import read_graph
@@ -57,10 +58,11 @@ def add_model(file: Path, card: Path, repository: Path) -> AddedModel:
     """
     stated = _read_card(card)
     place = repository / stated.name
-    if place.exists():
-        raise ModelRefused(
-            f"{place} is there already: choose another name in the card, or remove it first"
-        )
+    for taken in (place, place.with_name(place.name + MASKED_SUFFIX)):
+        if taken.exists():
+            raise ModelRefused(
+                f"{taken} is there already: choose another name in the card, or remove it first"
+            )
     repository.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=repository))
     try:
@@ -94,8 +96,9 @@ def verify_model(
         architecture = folder.card.architecture
         if architecture is None:
             return AddedModel(folder.card, None, ("nothing to compare with: no architecture",))
-        network = network_of(architecture, folder.weights)
-        return AddedModel(folder.card, _compared(folder, network, served))
+        network, notes = _network(architecture, folder.weights)
+        parity, more = _compared(folder, network, served)
+        return AddedModel(folder.card, parity, (*notes, *more))
     except (ModelNotBuilt, UnsafeFile, WeightsMismatch) as error:
         raise ModelRefused(str(error)) from error
 
@@ -104,11 +107,15 @@ def remove_model(name: str, repository: Path) -> None:
     """Remove a model and its masked graph; a Triton that follows the repository unloads both.
 
     Raises:
-        ModelRefused: there is no such model.
+        ModelRefused: there is no such model, or an ensemble is made of it.
     """
     path = repository / name
     if not (path / "card.yaml").is_file():
         raise ModelRefused(f"{repository} has no model {name!r}")
+    if ensembles := _ensembles_of(name, repository):
+        raise ModelRefused(
+            f"{name} is a member of {', '.join(ensembles)}: remove {ensembles[0]} first"
+        )
     masked = path.with_name(name + MASKED_SUFFIX)
     # First the one that the other belongs to.
     for folder in (path, masked):
@@ -118,22 +125,24 @@ def remove_model(name: str, repository: Path) -> None:
             shutil.rmtree(gone)
 
 
+def _ensembles_of(name: str, repository: Path) -> list[str]:
+    found = []
+    for path in model_folders(repository):
+        # A card that cannot be read names no members.
+        with suppress(ModelRefused):
+            if name in _read_card(path / "card.yaml").members:
+                found.append(path.name)
+    return found
+
+
 def _staged(file: Path, card: Path, stated: Card, path: Path) -> AddedModel:
     """The complete folder of a model, beside its masked graph."""
-    version = path / stated.version
     if not stated.version.isdecimal():
         raise ModelRefused(f"version names a folder of Triton's: a number, not {stated.version!r}")
+    version = path / stated.version
     version.mkdir(parents=True)
-    architecture: Architecture | None = bring(file, stated, version)
-    assert architecture is not None
-    notes: list[str] = []
-    network: Network | None = None
-    try:
-        network = network_of(architecture, version / source_file(architecture))
-    except UnsafeFile as error:
-        if architecture.framework != "onnx":
-            raise
-        notes.append(f"no gradient methods: {error}")
+    architecture = bring(file, stated, version)
+    network, notes = _network(architecture, version / source_file(architecture))
     if network is not None:
         _check_network(network, stated)
     _write_card(card, path, architecture)
@@ -145,17 +154,24 @@ def _staged(file: Path, card: Path, stated: Card, path: Path) -> AddedModel:
             f"{file.name} ends in a softmax or sigmoid; Pellucid applies the card's activation "
             "itself, so export the network without its last activation"
         )
-    parity = None
-    if network is not None:
-        parity, why = _parity(folder, network)
-        if why and architecture.framework != "onnx":
-            raise ModelRefused(f"the exported graph differs from {file.name}: {why}")
-        notes += [f"no gradient methods: the copy in torch differs: {why}"] if why else []
-        network = None if why else network
-    architecture = _with_layers(architecture, network, graph, notes) if network else None
-    _write_card(card, path, architecture)
-    build_model(path)
+    parity, more = _compared(folder, network)
+    notes += more
+    if network is not None and not more:
+        architecture = _with_layers(architecture, network, graph, notes)
+        _write_card(card, path, architecture)
+        build_model(path)
     return AddedModel(ModelFolder.read(path).card, parity, tuple(notes))
+
+
+def _network(architecture: Architecture, path: Path) -> tuple[Network | None, list[str]]:
+    """The network to compare with; none, and a note, where ONNX cannot be remade in torch."""
+    try:
+        return network_of(architecture, path), []
+    except UnsafeFile as error:
+        if architecture.framework != "onnx":
+            raise
+        # The card names the architecture all the same, so that the explain service says why.
+        return None, [f"no gradient methods: {error}"]
 
 
 def _check_network(network: Network, card: Card) -> None:
@@ -195,31 +211,24 @@ def _with_layers(
     return architecture
 
 
-def _parity(folder: ModelFolder, network: Network) -> tuple[explain_pb2.Parity, str]:
-    parity = _measured(folder, network, None)
-    if parity.passed:
-        return parity, ""
-    return parity, (
-        f"scores by {parity.max_score_difference:.2g}, more than {parity.tolerance:.2g}"
-    )
-
-
 def _compared(
-    folder: ModelFolder, network: Network, served: Callable[[FloatArray], FloatArray] | None
-) -> explain_pb2.Parity:
-    parity = _measured(folder, network, served)
-    if not parity.passed:
-        raise ModelRefused(
-            f"served and network differ in scores by {parity.max_score_difference:.2g}, more than "
-            f"the {parity.tolerance:.2g} that the card allows"
-        )
-    return parity
-
-
-def _measured(
-    folder: ModelFolder, network: Network, served: Callable[[FloatArray], FloatArray] | None
-) -> explain_pb2.Parity:
-    return compare(folder.card, served or _onnx_runtime(folder.graph), network.logits)
+    folder: ModelFolder,
+    network: Network | None,
+    served: Callable[[FloatArray], FloatArray] | None = None,
+) -> tuple[explain_pb2.Parity | None, list[str]]:
+    """How what is served agrees with a network; a copy in torch may differ, with a note."""
+    if network is None:
+        return None, []
+    parity = compare(folder.card, served or _onnx_runtime(folder.graph), network.logits)
+    if parity.passed:
+        return parity, []
+    differ = (
+        f"scores differ by {parity.max_score_difference:.2g}, more than the "
+        f"{parity.tolerance:.2g} that the card allows"
+    )
+    if network.framework != "onnx":
+        raise ModelRefused(f"the served graph does not answer as the network does: {differ}")
+    return parity, [f"no gradient methods: the copy in torch is another network: {differ}"]
 
 
 def _onnx_runtime(graph: Path) -> Callable[[FloatArray], FloatArray]:
@@ -243,13 +252,11 @@ def _read_card(path: Path) -> Card:
         raise ModelRefused(f"{path.name} is not valid YAML") from error
 
 
-def _write_card(source: Path, path: Path, architecture: Architecture | None) -> None:
+def _write_card(source: Path, path: Path, architecture: Architecture) -> None:
     """The user's card as it is where it says everything, else with its architecture."""
     text = source.read_text(encoding="utf-8")
     facts = yaml.safe_load(text)
-    wanted = architecture and architecture.model_dump(mode="json", exclude_unset=True)
-    if architecture and architecture.grad_cam_layers:
-        wanted |= {"grad_cam_layers": [*architecture.grad_cam_layers]}
+    wanted = architecture.model_dump(mode="json", exclude_unset=True)
     if facts.get("architecture") != wanted:
         facts["architecture"] = wanted
         text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100)

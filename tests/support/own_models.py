@@ -4,16 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import onnx
 import torch
 import yaml
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 SIDE = 32
 LABELS = ("a", "b", "c")
 
 
-def write_card(folder: Path, name: str, **facts: Any) -> Path:
-    """A card of three labels over a small colour picture, as a user writes it."""
+def write_card(folder: Path, name: str, side: int = SIDE, **facts: Any) -> Path:
+    """A card of three labels over a small square colour picture, as a user writes it."""
     layout = facts.pop("layout", "CHW")
     card = {
         "name": name,
@@ -25,8 +28,8 @@ def write_card(folder: Path, name: str, **facts: Any) -> Path:
         "output": {"activation": "softmax"},
         "preprocess": {
             "kind": "image",
-            "height": SIDE,
-            "width": SIDE,
+            "height": side,
+            "width": side,
             "channels": 3,
             "layout": layout,
             "mean": [0.5, 0.5, 0.5],
@@ -85,10 +88,10 @@ class VisionTransformer(nn.Module):
         return self.head(self.blocks(tokens + self.places)[:, 0])
 
 
-def save_program(module: nn.Module, path: Path) -> Path:
+def save_program(module: nn.Module, path: Path, side: int = SIDE) -> Path:
     """What `torch.export.save` writes, with a free batch size."""
     batch = torch.export.Dim("batch")
-    example = torch.zeros(2, 3, SIDE, SIDE)
+    example = torch.zeros(2, 3, side, side)
     torch.export.save(
         torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},)), path
     )
@@ -108,6 +111,27 @@ def save_onnx(module: nn.Module, path: Path) -> Path:
         external_data=False,
         verbose=False,
     )
+    return path
+
+
+def save_hardmax(path: Path) -> Path:
+    """A graph with an operator that has no counterpart in torch."""
+    value, rng = helper.make_tensor_value_info, np.random.default_rng(0)
+    weights = rng.normal(size=(3 * SIDE * SIDE, len(LABELS))).astype(np.float32)
+    nodes = [
+        helper.make_node("Flatten", ["pixels"], ["flat"]),
+        helper.make_node("Hardmax", ["flat"], ["brightest"]),
+        helper.make_node("MatMul", ["brightest", "weights"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [value("pixels", TensorProto.FLOAT, ["batch", 3, SIDE, SIDE])],
+        [value("scores", TensorProto.FLOAT, ["batch", len(LABELS)])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save_model(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
     return path
 
 

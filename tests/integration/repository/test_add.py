@@ -10,18 +10,31 @@ import numpy as np
 import pytest
 import torch
 
-from explain_service.gradient.loading import load_copy
+from explain_service.gradient.loading import NoCopy, load_copy
 from explain_service.gradient.model import GradientModel, Head
 from pellucid.embedded.system import EmbeddedTriton
 from pellucid.parity import probes
 from pellucid.repository.folder import ModelFolder
-from pellucid.repository.install import AddedModel, ModelRefused, add_model, remove_model
+from pellucid.repository.install import (
+    AddedModel,
+    ModelRefused,
+    add_model,
+    remove_model,
+    verify_model,
+)
 from pellucid.repository.model_control import ModelControl
 from tests.support import own_models
+from tests.support.known_models import Floats
 from tests.support.own_models import write_card
 from tests.support.triton_client import infer
 
-NAMES = ("weights", "program", "keras_nested", "single_logit", "graph", "transformer")
+# Exporters use what their frameworks deprecate.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+NAMES = (
+    *("weights", "program", "keras_nested", "single_logit", "graph", "transformer"),
+    *("whole_h5", "saved_model"),
+)
 LAYERS = {
     "weights": "features.block2.conv2",
     "program": "features.3",
@@ -57,6 +70,12 @@ def add_all(repository: Path, files: Path) -> Iterator[AddedModel]:
         facts = BINARY if outputs == 1 else {}
         card = write_card(files, name, layout="HWC", **facts)
         yield add_model(files / f"{name}.keras", card, repository)
+    own_models.nested_keras().save(files / "whole_h5.h5")
+    yield add_model(files / "whole_h5.h5", write_card(files, "whole_h5", layout="HWC"), repository)
+    own_models.nested_keras().export(files / "saved_model", verbose=False)
+    yield add_model(
+        files / "saved_model", write_card(files, "saved_model", layout="HWC"), repository
+    )
     file = own_models.save_onnx(own_models.Convolutional(), files / "graph.onnx")
     yield add_model(file, write_card(files, "graph"), repository)
 
@@ -134,6 +153,34 @@ def test_without_a_layer_in_the_card_a_transformer_has_no_grad_cam(
     assert found.card.architecture is not None
     assert found.card.architecture.grad_cam_layers == ()
     assert any("attention" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("name", ["weights", "keras_nested", "graph"])
+def test_what_is_served_is_verified(folder: Path, triton: EmbeddedTriton, name: str) -> None:
+    found = verify_model(
+        folder / "repository" / name, lambda inputs: infer(triton.triton_url, name, input=inputs)
+    )
+    assert found.parity is not None
+    assert found.parity.passed
+
+
+def test_another_answer_than_the_networks_is_not_verified(
+    folder: Path, added: Mapping[str, AddedModel]
+) -> None:
+    def other(inputs: Floats) -> Floats:
+        return np.tile(np.float32([9, 0, 0]), (len(inputs), 1))
+
+    with pytest.raises(ModelRefused, match="scores differ"):
+        verify_model(folder / "repository" / "weights", other)
+
+
+def test_the_reason_why_a_graph_has_no_copy_is_the_explain_services_too(tmp_path: Path) -> None:
+    file = own_models.save_hardmax(tmp_path / "hardmax.onnx")
+    found = add_model(file, write_card(tmp_path, "hardmax"), tmp_path / "repository")
+    assert found.parity is None
+    assert "Hardmax" in found.notes[0]
+    with pytest.raises(NoCopy, match="Hardmax"):
+        copy_of(tmp_path, "hardmax")
 
 
 def test_a_running_system_loads_and_unloads_it(folder: Path, triton: EmbeddedTriton) -> None:

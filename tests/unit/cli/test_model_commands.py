@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pellucid.cli import app
-from tests.support.known_models import linear_model
+from tests.support.known_models import linear_model, write_ensemble
 
 
 @pytest.fixture
@@ -52,6 +52,22 @@ def test_nothing_is_removed_without_saying_so(repository: Path) -> None:
 def test_a_model_is_removed_with_its_masked_graph(repository: Path) -> None:
     assert run("remove", "linear", "--yes").exit_code == 0
     assert list(repository.iterdir()) == []
+
+
+def test_a_member_is_not_removed_while_an_ensemble_is_made_of_it(repository: Path) -> None:
+    members = [linear_model(repository, name, temperature=2) for name in ("one", "two")]
+    write_ensemble(repository, "both", members)
+    done = run("remove", "one", "--yes")
+    assert done.exit_code == 3
+    assert "one is a member of both" in done.stderr
+    assert run("remove", "both", "--yes").exit_code == 0
+    assert run("remove", "one", "--yes").exit_code == 0
+
+
+def test_build_is_among_the_commands(repository: Path) -> None:
+    (repository / "linear" / "config.pbtxt").unlink()
+    assert run("build", "linear").exit_code == 0
+    assert (repository / "linear" / "config.pbtxt").is_file()
 
 
 def test_a_card_that_is_not_valid_names_its_field(repository: Path, tmp_path: Path) -> None:
