@@ -28,8 +28,10 @@ _OPERATOR: Final = re.compile(
 )
 _TOUCHES_FILES: Final = re.compile(r"torch\.ops\.aten\.(from_file|save|load)\b.*")
 _EXPRESSION: Final = re.compile(
-    r"(?:[su]\d+|Mod|FloorDiv|Max|Min|True|False|\d+|[-+*/(), <>=&|~])*"
+    r"(?:[su]\d+|Symbol\('[su]\d+'(?:, [a-z]+=(?:True|False))*\)|Integer|Add|Mul|Mod|FloorDiv"
+    r"|Max|Min|True|False|\d+|[-+*/(), <>=&|~])*"
 )
+"""Of sizes, as sympy writes them."""
 
 
 def load_program(path: Path) -> Any:

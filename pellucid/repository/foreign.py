@@ -110,10 +110,9 @@ def _whole(file: Path, card: Card, version: Path, framework: str) -> str:
             f"{file.name} is a network of its own: leave `builder` out of the card, or bring "
             f"the weights that fit {card.architecture.builder}"
         )
+    # Here, so that an error names the user's file.
+    load_network(Architecture.model_validate({"framework": framework}), file)
     shutil.copyfile(file, version / NETWORKS[framework])
-    load_network(
-        Architecture.model_validate({"framework": framework}), version / NETWORKS[framework]
-    )
     return framework
 
 
