@@ -75,6 +75,9 @@ def _check(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             files = {name.partition("/")[2]: name for name in archive.namelist()}
+            if len(files) < len(archive.namelist()):
+                # What is checked here has to be what torch's own reader takes.
+                raise UnsafeFile(f"{path.name} holds a part twice: save it anew")
             if bad := [name for name in files if not _FILES.fullmatch(name)]:
                 raise UnsafeFile(
                     f"{path.name} holds {bad[0]!r}, which may be pickled: save it with "

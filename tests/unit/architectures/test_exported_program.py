@@ -70,12 +70,30 @@ def test_other_operators_than_torchs_own_are_refused(tmp_path: Path, target: str
 
 
 @pytest.mark.parametrize(
-    "expression", ["__import__('os').system('true')", "s0.func", "open(s0)", "s0[0]", "exec(1)"]
+    "expression",
+    [
+        "__import__('os').system('true')",
+        "s0.func",
+        "open(s0)",
+        "s0[0]",
+        "exec(1)",
+        "Symbol('os')",
+        "Symbol('s0', cls=exec)",
+    ],
 )
 def test_a_size_that_is_code_is_refused(tmp_path: Path, expression: str) -> None:
     program = {"sizes": [{"as_expr": {"expr_str": expression}}]}
     with pytest.raises(UnsafeFile, match="no plain expression"):
         read_program(archive(tmp_path, {"models/model.json": program}))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_part_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path, {"models/model.json": {}})
+    with zipfile.ZipFile(path, "a") as made:
+        made.writestr("network/models/model.json", "{}")
+    with pytest.raises(UnsafeFile, match="twice"):
+        read_program(path)
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
