@@ -82,6 +82,7 @@ def _check(folder: Path) -> None:
         model.ParseFromString((folder / "saved_model.pb").read_bytes())
     except (OSError, DecodeError) as error:
         raise UnsafeFile(f"{folder.name} is no SavedModel: {error}") from error
+    _check_objects(folder, model)
     arithmetic = {
         name for domains in tf_op.get_opsets().values() for opset in domains for name in opset
     }
@@ -89,6 +90,22 @@ def _check(folder: Path) -> None:
         raise UnsafeFile(
             f"{folder.name} has operators that do more than arithmetic: {', '.join(foreign[:5])}"
         )
+
+
+def _check_objects(folder: Path, model: Any) -> None:
+    """Refuse what tensorflow runs as it loads: TensorFlow 1's start, resources, own savers."""
+    graphs = model.meta_graphs
+    if len(graphs) != 1 or not graphs[0].HasField("object_graph_def"):
+        raise UnsafeFile(
+            f"{folder.name} is of TensorFlow 1, which runs operators as it loads: export it with "
+            "`model.export` of Keras 3"
+        )
+    for one in graphs[0].object_graph_def.nodes:
+        if one.HasField("resource") or one.saveable_objects or one.registered_saver:
+            raise UnsafeFile(
+                f"{folder.name} holds tables or objects that run operators as they are loaded: "
+                "export a model of plain layers"
+            )
 
 
 def _operators(model: Any) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """A user's own models, added, served by the real Triton, and differentiated."""
 
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,38 @@ def test_a_keras_lambda_is_refused(tmp_path: Path) -> None:
         add_model(
             tmp_path / "lambda.keras", write_card(tmp_path, "model", layout="HWC"), tmp_path / "r"
         )
+
+
+def spoilt(folder: Path, target: Path, spoil: Callable[[Any], None]) -> Path:
+    """A SavedModel with something else in it."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    shutil.copytree(folder / "saved_model", target)
+    file = target / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    spoil(model.meta_graphs[0])
+    file.write_bytes(model.SerializeToString())
+    return target
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda graph: graph.graph_def.node.add(name="x", op="ReadFile"), "ReadFile"),
+        (lambda graph: graph.object_graph_def.nodes.add().resource.SetInParent(), "tables"),
+        (lambda graph: graph.ClearField("object_graph_def"), "TensorFlow 1"),
+    ],
+)
+def test_a_saved_model_that_does_more_than_arithmetic_is_refused(
+    folder: Path,
+    tmp_path: Path,
+    added: Mapping[str, AddedModel],
+    spoil: Callable[[Any], None],
+    said: str,
+) -> None:
+    file = spoilt(folder, tmp_path / "spoilt", spoil)
+    with pytest.raises(ModelRefused, match=said):
+        add_model(file, write_card(tmp_path, "model", layout="HWC"), tmp_path / "repository")
 
 
 @pytest.mark.parametrize(
