@@ -96,7 +96,8 @@ def _token_cam(forward: Callable[[Tensor], Tensor], module: nn.Module, tensor: T
     rows, columns = token_grid(activations.shape[1], (tensor.shape[2], tensor.shape[3]))
     patches = slice(activations.shape[1] - rows * columns, None)
     weights = gradients[:, patches].mean(dim=1, keepdim=True)
-    return (weights * activations[:, patches]).sum(dim=2)[0].reshape(rows, columns)
+    cam: Tensor = (weights * activations[:, patches]).sum(dim=2)
+    return cam[0].reshape(rows, columns)
 
 
 def _apply(head: Head, logits: Tensor) -> Tensor:

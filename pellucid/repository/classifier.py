@@ -1,6 +1,7 @@
 """From weights to the classifier's graph: `input` float32 `(N, *shape)` to `logits` `(N, K)`."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ def classifier_graph(card: Card, architecture: Architecture, weights: Path) -> o
         A graph whose batch size is free.
 
     Raises:
-        ModelNotBuilt: the network does not exist, or the weights cannot be read or do not fit it.
+        ModelNotBuilt: the network does not exist or cannot be exported, or the weights cannot be
+            read or do not fit it.
     """
+    export: Callable[[Card, Any], onnx.ModelProto]
     export = _from_keras if architecture.framework == "keras" else _from_torch
     try:
-        if export is _from_torch and architecture.builder is None:
+        if architecture.framework == "torch" and architecture.builder is None:
             network, export = read_program(weights), _from_program
         else:
             network = load_network(architecture, weights)

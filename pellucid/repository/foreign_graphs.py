@@ -101,7 +101,8 @@ def _check_operators(path: Path, graph: onnx.ModelProto) -> None:
 
 
 def _nodes(graph: onnx.ModelProto) -> list[onnx.NodeProto]:
-    found, todo = [], [graph.graph]
+    found: list[onnx.NodeProto] = []
+    todo = [graph.graph]
     while todo:
         nodes = todo.pop().node
         found += nodes
