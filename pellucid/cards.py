@@ -71,16 +71,26 @@ class Calibration(_Frozen):
 
 
 class Architecture(_Frozen):
-    """The network that the weights fit; `pellucid.architectures` builds it."""
+    """What is differentiated: a network that Pellucid builds, or one in a file of the folder."""
 
-    framework: Literal["torch", "keras"]
-    builder: str
-    """A name that `pellucid.architectures` knows, e.g. `densenet121`."""
+    framework: Literal["torch", "keras", "onnx"]
+    """`onnx`: the served graph, remade in torch."""
+    builder: str | None = None
+    """A name that `pellucid.architectures` knows, e.g. `densenet121`, which the weights fit; absent
+    where the version folder holds the network itself."""
     arguments: dict[str, Any] = {}
     grad_cam_layers: tuple[str, ...] = ()
     """Layers that Grad-CAM may use, the default first; empty where it makes no sense."""
     parity_tolerance: float = Field(default=2e-2, gt=0)
     """Largest difference in score between Triton and the gradient copy on the probe inputs."""
+
+    @model_validator(mode="after")
+    def _builders_have_a_framework(self) -> Self:
+        if self.framework == "onnx" and self.builder is not None:
+            raise ValueError("builder is for torch and keras; of onnx the graph is the network")
+        if self.builder is None and self.arguments:
+            raise ValueError("arguments are a builder's, and none is named")
+        return self
 
 
 class Detector(_Frozen):

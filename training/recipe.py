@@ -210,8 +210,8 @@ class Recipe(Document):
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
-        if self.card.architecture is None:
-            raise ValueError("the card needs an architecture")
+        if self.card.architecture is None or self.card.architecture.builder is None:
+            raise ValueError("the card needs an architecture with a builder")
         if self.hears != isinstance(self.card.preprocess, LogMelContract) or any(
             isinstance(source, ClipSource) != self.hears for source in self.data
         ):
@@ -235,7 +235,8 @@ class Recipe(Document):
     def framework(self) -> Literal["torch", "keras"]:
         """Of the network."""
         assert self.card.architecture is not None  # checked above
-        return self.card.architecture.framework
+        # What has a builder is of one of the two.
+        return "keras" if self.card.architecture.framework == "keras" else "torch"
 
     def load_pictures(self, data: Path, split: str) -> Pictures:
         """Read one split of all its sets.

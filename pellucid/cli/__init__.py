@@ -7,7 +7,7 @@ failed; 130 interrupted.
 
 import typer
 
-from pellucid.cli import classify, demo, explain, plan, system, training
+from pellucid.cli import classify, demo, explain, model, plan, system, training
 
 app = typer.Typer(
     name="pellucid",
@@ -28,5 +28,6 @@ app.command()(system.logs)
 app.command()(demo.demo)
 app.command()(training.train)
 app.command()(training.evaluate)
+app.add_typer(model.app, name="model")
 
 __all__ = ["app"]

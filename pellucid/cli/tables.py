@@ -38,7 +38,7 @@ def show_capabilities(found: Capabilities) -> None:
     if not found.models:
         stdout.print("no model is served for this")
     for model in found.models:
-        _show_model(model)
+        show_model(model)
     limits = found.limits
     parts = [
         f"files up to {size(limits.max_content_bytes)}" if limits.max_content_bytes else "",
@@ -131,7 +131,8 @@ def size(count: int) -> str:
     return f"{value:.3g} {units[0]}"
 
 
-def _show_model(model: ModelCapability) -> None:
+def show_model(model: ModelCapability) -> None:
+    """Print what is served of one model, and which methods explain it."""
     why = f": {escape(model.state_reason)}" if model.state_reason else ""
     known = (model.version, model.title, model.precision)
     stdout.print(

@@ -10,13 +10,15 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
-from pellucid.cards import MASKED_SUFFIX, Card, first_error
+from pellucid.cards import MASKED_SUFFIX, Architecture, Card, first_error
 from pellucid.repository.errors import ModelNotBuilt
 
 CONFIG: Final = "config.pbtxt"
 GRAPH: Final = "model.onnx"
 WEIGHTS: Final = "weights.safetensors"
 DETECTOR: Final = "detector.safetensors"
+NETWORKS: Final = {"torch": "network.pt2", "keras": "network.keras", "onnx": GRAPH}
+"""File of a network that no builder makes, by framework."""
 _EXPORTER: Final = "2"
 """Part of every source digest: a change of how graphs are built makes the old ones stale."""
 
@@ -25,8 +27,8 @@ _EXPORTER: Final = "2"
 class ModelFolder:
     """Paths of one model, and what its graphs must have been built from.
 
-    Everything is of the version that the card names. A version folder with `weights.safetensors`
-    has its `model.onnx` built; one without must bring it.
+    Everything is of the version that the card names. A version folder with `weights.safetensors`,
+    `network.pt2` or `network.keras` has its `model.onnx` built; one without must bring it.
     """
 
     path: Path
@@ -73,7 +75,7 @@ class ModelFolder:
             self._check_members()
             return
         if not self.weights.is_file() and not self.graph.is_file():
-            raise ModelNotBuilt(f"{name}/{version} has neither {WEIGHTS} nor {GRAPH}")
+            raise ModelNotBuilt(f"{name}/{version} has neither {self.weights.name} nor {GRAPH}")
         if self.builds and self.card.architecture is None:
             raise ModelNotBuilt(f"{name}/card.yaml has weights but names no architecture")
         if self.builds and self.card.detector is not None:
@@ -121,8 +123,8 @@ class ModelFolder:
 
     @property
     def weights(self) -> Path:
-        """The committed weights."""
-        return self.path / self.card.version / WEIGHTS
+        """The committed weights, or the network with its weights."""
+        return self.path / self.card.version / source_file(self.card.architecture)
 
     @property
     def detector(self) -> Path:
@@ -156,7 +158,7 @@ class ModelFolder:
     @property
     def builds(self) -> bool:
         """Whether the classifier's graph is built: from weights, or from its members."""
-        return bool(self.card.members) or self.weights.is_file()
+        return bool(self.card.members) or (self.weights != self.graph and self.weights.is_file())
 
     def weights_digest(self) -> str:
         """SHA-256 of the weights, or of the graph where there are none; hexadecimal.
@@ -192,6 +194,13 @@ class ModelFolder:
             ]
             facts["activation"] = self.card.output.activation
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def source_file(architecture: Architecture | None) -> str:
+    """Name of the file in a version folder that everything else is made of."""
+    if architecture is None or architecture.builder is not None:
+        return WEIGHTS
+    return NETWORKS[architecture.framework]
 
 
 def file_digest(path: Path) -> str:
