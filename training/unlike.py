@@ -108,7 +108,8 @@ def _normalised(values: NDArray[np.float32], contract: ImageContract) -> Floats:
 def _levelled(samples: NDArray[np.float64], rng: Generator) -> Floats:
     """At a level of speech, as `training.sounds` has it."""
     level = 10 ** (rng.uniform(-32, -14) / 20)
-    return np.clip(samples * level / samples.std(), -1, 1).astype(np.float32)
+    levelled: Floats = np.clip(samples * level / samples.std(), -1, 1).astype(np.float32)
+    return levelled
 
 
 def _silence(count: int, rate: int, rng: Generator) -> Floats:

@@ -71,7 +71,8 @@ def _from_torch(card: Card, module: Any) -> onnx.ModelProto:
 def _from_program(_: Card, exported: Any) -> onnx.ModelProto:
     import torch
 
-    program = torch.onnx.export(exported, dynamo=True, verbose=False)
+    # In core operators: attention, say, has an ONNX form for four axes only.
+    program = torch.onnx.export(exported.run_decompositions(), dynamo=True, verbose=False)
     assert program is not None  # only without dynamo
     graph = program.model_proto
     rename_value(graph, graph.graph.input[0].name, "input")

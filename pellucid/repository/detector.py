@@ -12,7 +12,7 @@ root, it is about 1 for an input like the training data.
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import onnx
@@ -165,7 +165,7 @@ class _Nodes:
         self._prefix = prefix
         self._count = 0
 
-    def __call__(self, kind: str, *inputs: str, **attributes: int) -> str:
+    def __call__(self, kind: str, *inputs: str, **attributes: Any) -> str:
         output = self._name()
         self._graph.node.append(helper.make_node(kind, inputs, [output], **attributes))
         return output

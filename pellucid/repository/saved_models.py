@@ -56,12 +56,15 @@ def to_onnx(folder: Path, target: Path) -> None:
 
     _check(folder)
     try:
-        signature = tf.saved_model.load(str(folder)).signatures.get("serving_default")
+        loaded = tf.saved_model.load(str(folder))  # keeps the variables alive
+        signature = loaded.signatures.get("serving_default")
         if signature is None:
             raise ModelNotBuilt(f"{folder.name} has no signature `serving_default`")
+        inputs = signature.structured_input_signature[1]
         tf2onnx.convert.from_function(
-            signature,
-            input_signature=list(signature.structured_input_signature[1].values()),
+            # A loaded signature is no `tf.function`, which the converter traces.
+            tf.function(lambda *values: signature(**dict(zip(inputs, values, strict=True)))),
+            input_signature=list(inputs.values()),
             opset=_OPSET,
             output_path=str(target),
         )
