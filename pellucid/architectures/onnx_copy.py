@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from pellucid.architectures.errors import UnsafeFile
 
+_OPSET: Final = 17
+"""Operators of later versions are not all known to onnx2torch, ReduceMean for one."""
 _importing = Lock()
 
 
@@ -23,10 +25,15 @@ def load_onnx(path: Path) -> Any:
         ImportError: onnx2torch is not installed.
     """
     import onnx
+    from onnx.version_converter import convert_version
 
     convert = _onnx2torch()
     try:
-        return convert(onnx.load_model(path))
+        graph = onnx.load_model(path)
+        versions = {each.domain: each.version for each in graph.opset_import}
+        if versions.get("", 0) > _OPSET:
+            graph = convert_version(graph, _OPSET)
+        return convert(graph)
     except Exception as error:
         # Of an operator without a counterpart; the converters raise whatever they like.
         raise UnsafeFile(f"{path.name} cannot be remade in torch: {error}") from error
