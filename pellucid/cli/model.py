@@ -169,10 +169,12 @@ def _wait_served(name: str, repository: Path, state_dir: Path) -> str:
     """How a model that was just added is served, once that is settled."""
     import time
 
+    from pellucid.repository.unloadable import WAITS
+
     until = time.monotonic() + 120
     while (states := _states(repository, state_dir)) and time.monotonic() < until:
         state = states.get(name, "")
-        if state == "ready" or state.startswith("unavailable"):
+        if state == "ready" or (state.startswith("unavailable") and WAITS not in state):
             return state
         time.sleep(1)
     return "not ready after two minutes: see `pellucid logs`" if states else "no system runs here"
