@@ -10,7 +10,7 @@ BENCH  ?=
 LOCK   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve down test lint format proto bench train lock clean
+.PHONY: help setup demo serve down test lint format proto docs bench train lock clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -39,12 +39,13 @@ down: $(READY)  ## Stop a system that runs in the background
 test: $(READY)  ## Prove that it works
 	$(BIN)/python -m pytest
 
-lint: $(READY)  ## Style, types, contracts, drift of the generated code
+lint: $(READY)  ## Style, types, contracts, drift of what is generated
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	cd protos && ../$(BIN)/buf lint
 	$(BIN)/python protos/generate.py --check
+	$(BIN)/python -m pellucid.repository docs --check
 
 format: $(READY)  ## Bring the code into shape
 	$(BIN)/ruff check --fix .
@@ -53,12 +54,15 @@ format: $(READY)  ## Bring the code into shape
 proto: $(READY)  ## Generate pellucid/api from protos/
 	$(BIN)/python protos/generate.py
 
+docs: $(READY)  ## Write docs/models.md and the models' pages from their cards
+	$(BIN)/python -m pellucid.repository docs
+
 bench: $(READY)  ## Measure speed and memory; BENCH passes options on
 	$(BIN)/python -m benchmarks $(BENCH)
 
 train: $(READY)  ## Train MODEL as its recipe says from DATA; SET="seed=1 batch=64" changes it
 	@test -n "$(MODEL)" || { echo "say which: make train MODEL=pneumonia_densenet121"; exit 1; }
-	$(BIN)/python -m training training/recipes/$(MODEL).yaml --data $(DATA) $(patsubst %,--set %,$(SET))
+	$(BIN)/pellucid train $(MODEL) --data $(DATA) $(patsubst %,--set %,$(SET))
 
 # Not after setup, which needs a lock that fits pyproject.toml.
 lock:  ## Pin every dependency anew, with hashes; LOCK=--no-upgrade keeps what still fits

@@ -23,7 +23,7 @@ def model_methods(
         model=model.card.name,
         methods=[_method(model, method, backends) for method in registry],
         parity=backends.copies.parity(model),
-        baselines=spec.baselines,
+        baselines=model.card.baselines,
         segmentations=[_segmentation(segmenter) for segmenter in segmenters],
     )
 

@@ -94,7 +94,7 @@ def check_request(
         calls=tuple(calls),
         targets=tuple(options.targets),
         probability=options.score_space == methods_pb2.SCORE_SPACE_PROBABILITY,
-        baseline=resolve_baseline(spec, options.baseline, "options.baseline"),
+        baseline=resolve_baseline(card, options.baseline, "options.baseline"),
         segmentation=resolve_segmentation(spec, options.segmentation, "options.segmentation"),
         seed=options.seed,
     )

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from explain_service.attribution import ExplainInput, ReferenceScores, scores_of
-from explain_service.baselines import make_baseline
 from explain_service.events import ResolvedTarget
 from explain_service.methods.base import Backends
 from explain_service.planner import Planner
 from explain_service.request import CheckedRequest
 from explain_service.segmentation import SegmentMap, segment
 from explain_service.triton_calls import Caller, SharedInputs, TritonCalls
+from pellucid.baselines import make_baseline
 from pellucid.errors import MethodUnavailable
 from pellucid.scores import probabilities, resolve_targets
 from pellucid.serving.catalogue import ServedModel

@@ -67,7 +67,7 @@ def build(
     """The gateway's use cases over Triton and the channels to the services behind it."""
     to_preprocess = PreprocessPeer(preprocess, settings.preprocess_timeout_s)
     to_explain = ExplainPeer(explain, settings.explain_timeout_s)
-    classifier = Classifier(catalogue, inference, to_preprocess, settings.max_content_bytes)
+    classifier = Classifier(catalogue, inference, to_preprocess, settings)
     return GatewayServicer(
         Capabilities(catalogue, to_preprocess, to_explain, settings),
         classifier,

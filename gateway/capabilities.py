@@ -11,6 +11,7 @@ from pellucid.api.preprocess.v1 import preprocess_pb2
 from pellucid.cards import Card
 from pellucid.errors import BackendUnavailable, DeadlineTooShort
 from pellucid.parameters import MAX_METHODS
+from pellucid.scores import resolve_operating_point
 from pellucid.serving.catalogue import Entry, ModelCatalogue, ServedModel, State
 from pellucid.serving.deadline import Deadline
 
@@ -117,6 +118,7 @@ def _ready(
         methods=known.methods if known else _unavailable(why_not),
         weights_digest=served.weights_digest,
         card_json=card.to_json(),
+        operating_points=card.operating_points,
         precision=served.precision,
     )
     if known:
@@ -128,7 +130,12 @@ def _ready(
 
 
 def _label(card: Card, name: str) -> gateway_pb2.Label:
-    return gateway_pb2.Label(name=name, threshold=card.thresholds.get(name))
+    points = card.operating_points.items()
+    return gateway_pb2.Label(
+        name=name,
+        threshold=card.operating_points.get(resolve_operating_point(card, ""), {}).get(name),
+        operating_points={point: values[name] for point, values in points if name in values},
+    )
 
 
 def _unavailable(why_not: str) -> list[explain_pb2.MethodCapability]:

@@ -8,7 +8,9 @@ import grpc
 import numpy as np
 
 from gateway import metrics
+from gateway.out_of_distribution import refuse_unlike
 from gateway.peers import RESERVE_S, PreprocessPeer
+from gateway.settings import GatewaySettings
 from pellucid.api.common.v1 import media_pb2
 from pellucid.api.preprocess.v1 import preprocess_pb2
 from pellucid.errors import (
@@ -20,11 +22,44 @@ from pellucid.errors import (
     UnknownModel,
     UnreadableMedia,
 )
-from pellucid.scores import label_logits, probabilities
+from pellucid.scores import calibrated, label_logits, probabilities, resolve_operating_point
 from pellucid.serving.catalogue import ModelCatalogue, ServedModel
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.triton import TritonInference
 from pellucid.tensors import FloatArray, decode
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model says of windows, `(N, K)` each, or of one window or file, `(K,)` each."""
+
+    logits: FloatArray
+    raw: FloatArray
+    """0 to 1."""
+    calibrated: FloatArray
+    """0 to 1; NaN for a label without calibration."""
+    members: FloatArray
+    """Calibrated scores of an ensemble's `M` members, `(N, M, K')` or `(M, K')`; else `M` is 0."""
+
+    @property
+    def spread(self) -> FloatArray:
+        """Standard deviation over an ensemble's members, `K` or `(N, K)`; else NaN."""
+        if not self.members.shape[-2]:
+            return np.full_like(self.raw, np.nan)
+        # Of two labels with one logit, one score is the other's rest.
+        return np.broadcast_to(self.members.std(axis=-2), self.raw.shape)
+
+    @property
+    def windows(self) -> "list[Scores]":
+        """Those of each window."""
+        each = zip(self.logits, self.raw, self.calibrated, self.members, strict=True)
+        return [Scores(*one) for one in each]
+
+    @property
+    def overall(self) -> "Scores":
+        """Mean over the windows."""
+        every = (self.logits, self.raw, self.calibrated, self.members)
+        return Scores(*(each.mean(axis=0) for each in every))
 
 
 @dataclass(frozen=True)
@@ -35,23 +70,13 @@ class Classified:
     windows: Sequence[media_pb2.Window]
     """One for a picture; as the preprocess service made them, with their tensors."""
     facts: media_pb2.MediaFacts
-    logits: FloatArray
+    scores: Scores
     """`(N, K)`."""
-    scores: FloatArray
-    """`(N, K)`, 0 to 1."""
     precision: str
-
-    @property
-    def overall_logits(self) -> FloatArray:
-        """`(K,)`: mean over the windows."""
-        mean: FloatArray = self.logits.mean(axis=0)
-        return mean
-
-    @property
-    def overall_scores(self) -> FloatArray:
-        """`(K,)`: mean over the windows, 0 to 1."""
-        mean: FloatArray = self.scores.mean(axis=0)
-        return mean
+    operating_point: str
+    """Whose thresholds count; empty where the card has none."""
+    distances: FloatArray | None
+    """From the model's training data, `(N,)`; None where it has no detector."""
 
 
 class Classifier:
@@ -62,16 +87,24 @@ class Classifier:
         catalogue: ModelCatalogue,
         inference: TritonInference,
         preprocess: PreprocessPeer,
-        max_content_bytes: int,
+        settings: GatewaySettings,
     ) -> None:
-        """Classify files of at most `max_content_bytes`."""
+        """Classify files of at most `max_content_bytes`, and refuse those that settings say."""
         self._catalogue = catalogue
         self._inference = inference
         self._preprocess = preprocess
-        self._max_content_bytes = max_content_bytes
+        self._max_content_bytes = settings.max_content_bytes
+        self._refuses = settings.refuse_out_of_distribution
 
     async def classify(
-        self, name: str, content: bytes, deadline: Deadline, *, displayed: bool = False
+        self,
+        name: str,
+        content: bytes,
+        deadline: Deadline,
+        *,
+        operating_point: str = "",
+        displayed: bool = False,
+        refuse: bool = False,
     ) -> Classified:
         """Classify one file.
 
@@ -79,18 +112,35 @@ class Classifier:
             name: of the model.
             content: the file's bytes.
             deadline: the caller's.
+            operating_point: by name; empty means the card's first.
             displayed: whether the windows come with pictures of them for people.
+            refuse: whether a file that is unlike the model's training data is refused.
 
         Raises:
+            OutOfDistribution: it is, and this request or the settings refuse it.
             UnreadableMedia, UnsupportedMedia, MediaLimitExceeded: the file is at fault.
             InvalidArgument, UnknownModel, ModelNotReady, ModelBroken, ModelChanged: the model is.
             BackendUnavailable: a service behind this one is.
             DeadlineTooShort: the time is up.
         """
         self.check_content(content)
+        classified = await self._classify_anew(name, content, deadline, operating_point, displayed)
+        if refuse or self._refuses:
+            refuse_unlike(classified.model.card, classified.distances)
+        return classified
+
+    async def _classify_anew(
+        self,
+        name: str,
+        content: bytes,
+        deadline: Deadline,
+        operating_point: str,
+        displayed: bool,
+    ) -> Classified:
+        """Classify; where the model changes meanwhile, once more."""
         model = await self.model(name)
         try:
-            return await self._classify(model, content, deadline, displayed)
+            return await self._classify(model, content, deadline, operating_point, displayed)
         except (ModelChanged, ModelNotReady, grpc.aio.AioRpcError) as error:
             # It was loaded again, or unloaded, since the catalogue's last reading; one with another
             # input refuses what the old one took. Nothing was said of it yet, so it begins anew,
@@ -98,7 +148,7 @@ class Classifier:
             now = await self.model(name)
             if now == model and not isinstance(error, ModelChanged):
                 raise
-            return await self._classify(now, content, deadline, displayed)
+            return await self._classify(now, content, deadline, operating_point, displayed)
 
     def check_content(self, content: bytes) -> None:
         """Refuse what need not be read to be refused."""
@@ -133,9 +183,15 @@ class Classifier:
             ) from error
 
     async def _classify(
-        self, model: ServedModel, content: bytes, deadline: Deadline, displayed: bool
+        self,
+        model: ServedModel,
+        content: bytes,
+        deadline: Deadline,
+        operating_point: str,
+        displayed: bool,
     ) -> Classified:
         name = model.card.name
+        operating_point = resolve_operating_point(model.card, operating_point)
         read = await self._read(model, content, deadline, displayed)
         tensors = np.stack([_tensor(window, model) for window in read.windows])
         begin = perf_counter()
@@ -148,9 +204,17 @@ class Classifier:
             model=model,
             windows=read.windows,
             facts=read.facts,
-            logits=label_logits(model.card, answer.logits),
-            scores=probabilities(model.card, answer.logits),
+            scores=Scores(
+                label_logits(model.card, answer.logits),
+                probabilities(model.card, answer.logits),
+                calibrated(model.card, answer.logits),
+                np.zeros((len(tensors), 0, model.card.logits), np.float32)
+                if answer.members is None
+                else answer.members,
+            ),
             precision=answer.precision,
+            operating_point=operating_point,
+            distances=answer.distances,
         )
 
     async def _read(

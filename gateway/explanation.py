@@ -63,13 +63,19 @@ class Explainer:
         self._classifier.check_content(request.content)
         await self._check(request)
         classified = await self._classifier.classify(
-            request.model, request.content, deadline, displayed=True
+            request.model,
+            request.content,
+            deadline,
+            operating_point=request.operating_point,
+            displayed=True,
+            refuse=request.refuse_out_of_distribution,
         )
         targets = resolve_targets(
             classified.model.card,
             request.options.targets,
-            classified.overall_scores,
+            classified.scores.overall.raw,
             "options.targets",
+            classified.operating_point,
         )
         window = _window(request, classified, targets[0])
         inner = explain_pb2.ExplainRequest(
@@ -125,10 +131,8 @@ def _window(request: gateway_pb2.ExplainRequest, classified: Classified, target:
             )
         return int(request.window)
     # Scores close to 1 are equal in float32; logits still differ.
-    return max(
-        range(count),
-        key=lambda n: (float(classified.scores[n, target]), float(classified.logits[n, target])),
-    )
+    raw, logits = classified.scores.raw, classified.scores.logits
+    return max(range(count), key=lambda n: (float(raw[n, target]), float(logits[n, target])))
 
 
 def _with_targets(

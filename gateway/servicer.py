@@ -45,7 +45,11 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     ) -> gateway_pb2.ClassifyResponse:
         """Classify one file."""
         classified = await self._classifier.classify(
-            request.model, request.content, self._deadline(context)
+            request.model,
+            request.content,
+            self._deadline(context),
+            operating_point=request.operating_point,
+            refuse=request.refuse_out_of_distribution,
         )
         return gateway_pb2.ClassifyResponse(prediction=encode_prediction(classified))
 

@@ -21,6 +21,9 @@ class GatewaySettings(TritonSettings):
     max_content_bytes: int = Field(default=32 << 20, ge=1 << 10)
     """Largest file; the preprocess service may read less. Well below `max_message_bytes`, so that a
     file that is too large is answered with an error that names the limit."""
+    refuse_out_of_distribution: bool = False
+    """Refuse every file that is unlike its model's training data, not only where a request says
+    so; by default it is answered with a warning."""
     preprocess_timeout_s: float = Field(default=60.0, gt=0)
     """Longest wait for the preprocess service, whatever the caller's deadline."""
     explain_timeout_s: float = Field(default=30.0, gt=0)

@@ -10,6 +10,7 @@ PellucidError
 ├── ModelNotReady            MODEL_NOT_READY         it is loading: come back soon
 ├── ModelBroken              MODEL_BROKEN            its card or graph is wrong: its owner's to fix
 ├── ModelChanged             MODEL_CHANGED           it was reloaded meanwhile: send it again
+├── OutOfDistribution        OUT_OF_DISTRIBUTION     the file is unlike the model's training data
 ├── MethodUnavailable        METHOD_UNAVAILABLE      this model cannot be explained that way
 ├── QueueFull                QUEUE_FULL              come back later
 ├── BackendUnavailable       BACKEND_UNAVAILABLE     a service behind this one does not answer
@@ -102,6 +103,12 @@ class ModelChanged(PellucidError):
     """Another version of the model, or other weights, answered than the request began with."""
 
     reason = "MODEL_CHANGED"
+
+
+class OutOfDistribution(PellucidError):
+    """The file is unlike what the model was trained on, and such files are refused."""
+
+    reason = "OUT_OF_DISTRIBUTION"
 
 
 class MethodUnavailable(PellucidError):

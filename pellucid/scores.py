@@ -4,7 +4,7 @@ Shapes: `N` inputs, `K` labels of the card, `K'` served logits (1 for a `binary_
 `K`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -31,7 +31,7 @@ def label_logits(card: Card, served: FloatArray) -> FloatArray:
 
 
 def probabilities(card: Card, served: FloatArray) -> FloatArray:
-    """Score of every label from 0 to 1, `(N, K)`, from what is served, `(N, K')`."""
+    """Raw score of every label, 0 to 1, `(N, K)`, from what is served, `(N, K')`."""
     logits = label_logits(card, served).astype(np.float64)
     if card.output.activation is Activation.SOFTMAX:
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -43,16 +43,61 @@ def probabilities(card: Card, served: FloatArray) -> FloatArray:
     return np.asarray(scores, dtype=np.float32)
 
 
+def calibrated(card: Card, served: FloatArray) -> FloatArray:
+    """Calibrated score of every label, 0 to 1, `(N, K)`, from what is served, `(N, K')`.
+
+    NaN for a label that the card's calibration has no temperature for.
+    """
+    if card.calibration is None:
+        return np.full((len(served), len(card.labels)), np.nan, np.float32)
+    temperature = card.calibration.temperature
+    if isinstance(temperature, dict):
+        by_label = [temperature.get(label, np.nan) for label in card.labels]
+        return probabilities(card, served / np.array(by_label))
+    return probabilities(card, served / temperature)
+
+
+def resolve_operating_point(card: Card, wanted: str) -> str:
+    """Name of the operating point that a request means: its own, or else the card's first.
+
+    Args:
+        card: the model's.
+        wanted: as received; empty means the default.
+
+    Returns:
+        A name, or an empty text where the card has no operating points.
+
+    Raises:
+        InvalidArgument: the card has none of this name.
+    """
+    if not wanted:
+        return next(iter(card.operating_points), "")
+    if wanted not in card.operating_points:
+        names = ", ".join(card.operating_points)
+        raise InvalidArgument(
+            f"{card.name} has no operating point {wanted!r}",
+            field="operating_point",
+            remedy=f"choose one of: {names}" if names else "leave it out: the model has none",
+            model=card.name,
+        )
+    return wanted
+
+
 def resolve_targets(
-    card: Card, wanted: Sequence[methods_pb2.Target], scores: FloatArray, field: str
+    card: Card,
+    wanted: Sequence[methods_pb2.Target],
+    scores: FloatArray,
+    field: str,
+    operating_point: str = "",
 ) -> list[int]:
     """Indices of the labels to explain, without repetition, in the order they were asked for.
 
     Args:
         card: the model's.
         wanted: as received; empty means the label with the highest score.
-        scores: `(K,)`, from 0 to 1.
+        scores: raw ones, `(K,)`, from 0 to 1.
         field: path of the targets in the request, for the error.
+        operating_point: whose thresholds decide what is above them; empty means the card's first.
 
     Raises:
         UnknownLabel: the card has no such label.
@@ -65,13 +110,15 @@ def resolve_targets(
             remedy=f"ask for at most {MAX_TARGETS}",
             maximum=str(MAX_TARGETS),
         )
+    thresholds = card.operating_points.get(resolve_operating_point(card, operating_point), {})
     ranking = sorted(range(len(card.labels)), key=lambda k: -float(scores[k]))
+    present = _present(card, thresholds, scores, ranking)
     if not wanted:
         return ranking[:1]
     chosen = [
         index
         for place, target in enumerate(wanted)
-        for index in _resolve(card, target, scores, ranking, f"{field}[{place}]")
+        for index in _resolve(card, target, ranking, present, f"{field}[{place}]")
     ]
     return list(dict.fromkeys(chosen))
 
@@ -90,7 +137,7 @@ def expected_targets(card: Card, wanted: Sequence[methods_pb2.Target]) -> int:
 
 
 def _resolve(
-    card: Card, target: methods_pb2.Target, scores: FloatArray, ranking: list[int], field: str
+    card: Card, target: methods_pb2.Target, ranking: list[int], present: list[int], field: str
 ) -> list[int]:
     count = len(card.labels)
     match target.WhichOneof("target"):
@@ -112,20 +159,22 @@ def _resolve(
                 )
             return ranking[: target.top_k]
         case "above_threshold":
-            return _present(card, scores, ranking) or ranking[:1]
+            return present or ranking[:1]
         case _:
             remedy = "set label, index, top_k or above_threshold"
             raise InvalidArgument("the target is empty", field=field, remedy=remedy)
 
 
-def _present(card: Card, scores: FloatArray, ranking: list[int]) -> list[int]:
+def _present(
+    card: Card, thresholds: Mapping[str, float], scores: FloatArray, ranking: list[int]
+) -> list[int]:
     """Labels that reach their thresholds; one without counts from 0.5 on.
 
     Of labels that exclude each other, one without a threshold is not present beside another that
     reached its own: at a threshold of 0.2, both classes would be.
     """
-    reached = {k: scores[k] >= card.thresholds.get(card.labels[k], 0.5) for k in ranking}
-    own = [k for k in ranking if reached[k] and card.labels[k] in card.thresholds]
+    reached = {k: scores[k] >= thresholds.get(card.labels[k], 0.5) for k in ranking}
+    own = [k for k in ranking if reached[k] and card.labels[k] in thresholds]
     if own and card.output.activation is not Activation.SIGMOID:
         return own
     return [k for k in ranking if reached[k]]

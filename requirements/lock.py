@@ -38,7 +38,9 @@ def main() -> None:
     options = parser.parse_args()
     entries = [*_entries(_compile(upgrade=not options.no_upgrade))]
     # The extras name each other through pellucid itself, which is no release but this folder.
-    hashed = [text for name, text in entries if name not in ("pellucid", "torch")]
+    # torchvision is onnx2torch's for detectors alone, and is no match for torch's CPU build.
+    apart = ("pellucid", "torch", "torchvision")
+    hashed = [text for name, text in entries if name not in apart]
     LOCK.write_text(LOCK_HEADER + "".join(hashed))
     (torch,) = (re.match(r"torch==[\d.]+", text) for name, text in entries if name == "torch")
     assert torch is not None

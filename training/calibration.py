@@ -10,23 +10,6 @@ Scores = NDArray[np.float64]
 BINS = 10
 
 
-def brier_score(labels: Labels, scores: Scores) -> float:
-    """Mean squared distance of the scores from the truth, from 0 to 1."""
-    return float(np.mean((scores - labels) ** 2))
-
-
-def calibration_error(labels: Labels, scores: Scores) -> float:
-    """Mean distance of a score from the share of positives among cases that score alike.
-
-    Cases are put into ten bins of the same number by their score, so that crowded ends count as
-    they do in use (adaptive calibration error, arXiv:1904.01685).
-    """
-    order = np.argsort(scores, kind="stable")
-    bins = [each for each in np.array_split(order, BINS) if each.size]
-    gaps = [abs(scores[each].mean() - labels[each].mean()) * each.size for each in bins]
-    return float(np.sum(gaps) / len(scores))
-
-
 def temperature(labels: Labels, logits: NDArray[np.float64]) -> float:
     """What to divide logits by so that their scores mean what they say (arXiv:1706.04599).
 

@@ -89,8 +89,13 @@ def label_odds(targets: Tensor) -> Tensor:
     Args:
         targets: `(N, 1)` zeros and ones, or `(N, K)` with a single one in each row.
     """
-    classes = targets[:, 0].long() if targets.shape[1] == 1 else targets.argmax(1)
+    classes = classes_of(targets)
     return 1 / classes.bincount().clamp_min(1)[classes].float()
+
+
+def classes_of(targets: Tensor) -> Tensor:
+    """Number of each row's class, `(N,)`; arguments as for `label_odds`."""
+    return targets[:, 0].long() if targets.shape[1] == 1 else targets.argmax(1)
 
 
 def in_order(pictures: Pictures, batch: int = 64) -> DataLoader[Batch]:

@@ -1,89 +1,16 @@
 """Figures for a card: how well two classes are told apart, with bootstrap intervals."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
-from training.calibration import Labels, Scores, brier_score, calibration_error
-
-RESAMPLES = 2000
-DIGITS = 4
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measured value with the 2.5th and the 97.5th percentile of its bootstrap."""
-
-    value: float
-    low: float
-    high: float
-
-    def as_dict(self) -> dict[str, float]:
-        """As a card keeps it, rounded."""
-        return {key: round(value, DIGITS) for key, value in asdict(self).items()}
-
-
-def equal_error_rate(labels: Labels, scores: Scores) -> float:
-    """Rate at which misses and false alarms are equally frequent, on the straight ROC."""
-    false_alarms, hits, _ = roc_curve(labels, scores)
-    gap = false_alarms - (1 - hits)
-    after = int(np.argmax(gap >= 0))
-    if after == 0:
-        return float(false_alarms[0])
-    step = gap[after - 1] / (gap[after - 1] - gap[after])
-    return float(false_alarms[after - 1] + step * (false_alarms[after] - false_alarms[after - 1]))
-
-
-def best_threshold(labels: Labels, scores: Scores) -> float:
-    """The threshold with the best balanced accuracy, halfway to the next lower score.
-
-    Choose it on the validation split; a positive is a score of at least the threshold.
-    """
-    false_alarms, hits, thresholds = roc_curve(labels, scores, drop_intermediate=False)
-    best = int(np.argmax(hits - false_alarms))
-    lower = scores[scores < thresholds[best]]
-    below = float(lower.max()) if lower.size else 0.0
-    return round(float(np.clip((min(thresholds[best], 1.0) + below) / 2, 0, 1)), DIGITS)
-
-
-def bootstrap(
-    measure: Callable[[Labels, Scores], float],
-    labels: Labels,
-    scores: Scores,
-    owners: Sequence[str],
-    seed: int = 0,
-) -> Figure:
-    """Measure, and resample owners with replacement within each class for the interval.
-
-    What one patient or one voice brought is not independent: it is drawn together (the cluster
-    bootstrap of Field and Welsh, doi:10.1111/j.1467-9868.2007.00593.x).
-
-    Args:
-        measure: a function of labels and scores.
-        labels: 0 or 1, shape `(N,)`.
-        scores: larger means 1, shape `(N,)`.
-        owners: patient, speaker or voice of each case, `N` names.
-        seed: of the resampling.
-    """
-    rng = np.random.default_rng(seed)
-    classes = [_rows_by_owner(labels == label, np.asarray(owners)) for label in (0, 1)]
-    values = []
-    for _ in range(RESAMPLES):
-        rows = np.concatenate(
-            [each[n] for each in classes for n in rng.integers(len(each), size=len(each))]
-        )
-        values.append(measure(labels[rows], scores[rows]))
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Figure(measure(labels, scores), float(low), float(high))
-
-
-def _rows_by_owner(chosen: NDArray[np.bool_], owners: NDArray[np.str_]) -> list[NDArray[np.intp]]:
-    return [np.flatnonzero(chosen & (owners == owner)) for owner in np.unique(owners[chosen])]
+from training import figures
+from training.calibration import Labels, Scores
+from training.figures import DIGITS, Cases, Measure
 
 
 def evaluate(
@@ -96,26 +23,25 @@ def evaluate(
         scores: from 0 to 1, larger means 1, shape `(N,)`.
         threshold: chosen on the validation split; used by accuracy, balanced accuracy,
             sensitivity, specificity and F1.
-        owners: patient, speaker or voice of each case, as for `bootstrap`.
+        owners: patient, speaker or voice of each case: what one brought is resampled together.
     """
-    measures: dict[str, Callable[[Labels, Scores], float]] = {
-        "auc": lambda y, s: float(roc_auc_score(y, s)),
-        "accuracy": lambda y, s: float(np.mean((s >= threshold) == y)),
-        "accuracy_at_half": lambda y, s: float(np.mean((s >= 0.5) == y)),
-        "balanced_accuracy": lambda y, s: float(balanced_accuracy_score(y, s >= threshold)),
-        "sensitivity": lambda y, s: float(np.mean(s[y == 1] >= threshold)),
-        "specificity": lambda y, s: float(np.mean(s[y == 0] < threshold)),
-        "f1": lambda y, s: float(f1_score(y, s >= threshold, zero_division=0)),
-        "equal_error_rate": equal_error_rate,
-        "brier": brier_score,
-        "calibration_error": calibration_error,
+    cases = Cases.of(labels, scores, owners)
+    measures: dict[str, Measure] = {
+        "auc": figures.auc,
+        **figures.thresholded(threshold),
+        "accuracy_at_half": figures.thresholded(0.5)["accuracy"],
+        "equal_error_rate": figures.equal_error_rate,
+        "brier": figures.brier,
+        "calibration_error": figures.calibration_error,
     }
-    figures: dict[str, object] = {
-        name: bootstrap(measure, labels, scores, owners).as_dict()
-        for name, measure in measures.items()
-    }
+    found = figures.with_intervals(measures, cases)
     counts = {"positives": int(labels.sum()), "negatives": int((1 - labels).sum())}
-    return {"threshold": threshold, **counts, **figures}
+    return {
+        "threshold": threshold,
+        **counts,
+        **figures.confusion(cases, threshold),
+        **{name: figure.as_dict() for name, figure in found.items()},
+    }
 
 
 def mean_auc(targets: NDArray[Any], scores: NDArray[Any]) -> float:
@@ -126,22 +52,6 @@ def mean_auc(targets: NDArray[Any], scores: NDArray[Any]) -> float:
         if len(set(truth[known])) == 2:
             areas.append(float(roc_auc_score(truth[known], score[known])))
     return float(np.mean(areas)) if areas else math.nan
-
-
-def operating_points(labels: Labels, scores: Scores) -> dict[str, float]:
-    """Thresholds of one label by name, chosen on the validation split.
-
-    `balanced` has the best balanced accuracy; `sensitive` misses one positive in twenty, `specific`
-    alarms at one negative in twenty; `fixed_0.3` is what systems before this one used throughout.
-    """
-    positives, negatives = scores[labels == 1], scores[labels == 0]
-    points = {
-        "balanced": best_threshold(labels, scores),
-        "sensitive": float(np.quantile(positives, 0.05)),
-        "specific": float(np.nextafter(np.quantile(negatives, 0.95), 1)),
-        "fixed_0.3": 0.3,
-    }
-    return {name: round(value, DIGITS) for name, value in points.items()}
 
 
 def recall_by_group(

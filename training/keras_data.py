@@ -7,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator
 
-from pellucid.contracts import ImageContract, Layout, LogMelContract
+from pellucid.contracts import ImageContract, LogMelContract
 from training import sounds
 from training.datasets.clips import Clips
 from training.datasets.pictures import Pictures
 from training.drawing import PairDraw, draw_rows, in_order
 from training.keras_loop import LOGITS, ORIGIN, EpochBatches, Questions, Shares, train
-from training.pictures import normalise, vary
+from training.pictures import arranged, normalise, vary
 from training.places import Places
 from training.recipe import Recipe, Stage
 from training.variation import PictureVariation
@@ -84,11 +84,6 @@ class VariedPictures(EpochBatches):
             self._pictures.images[rows], self._pictures.targets[rows], stage, generator
         )
         return arranged(x.numpy(), self._layout), y.numpy()
-
-
-def arranged(x: Floats, layout: Layout) -> Floats:
-    """Planes `(N, C, H, W)` in the order of the axes that a network wants."""
-    return x if layout is Layout.CHW else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
 
 
 def train_on_clips(recipe: Recipe, training: Clips, validation: Clips, places: Places) -> Path:

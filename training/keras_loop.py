@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import shutil
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,11 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.callbacks import BackupAndRestore, Callback, CSVLogger, ModelCheckpoint, SwapEMAWeights
+from keras.callbacks import (
+    BackupAndRestore,
+    Callback,
+    CSVLogger,
+    LambdaCallback,
+    ModelCheckpoint,
+    SwapEMAWeights,
+    TensorBoard,
+)
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
@@ -24,6 +33,7 @@ from pellucid.architectures import build
 from pellucid.architectures.weights import load_keras, save_keras
 from pellucid.cards import Activation, Card
 from pellucid.repository.folder import WEIGHTS
+from training.keras_rates import SharedRates
 from training.places import Places
 from training.recipe import Recipe, Stage
 from training.weights import start_weights
@@ -33,7 +43,8 @@ Shares = Floats | dict[str, Floats]
 """Of the labels `(N, K)`; or by the task: also of the origins."""
 LOGITS, ORIGIN = "logits", "origin"
 """The task that is kept, and the second one that helps to learn it."""
-BEST, CURVES, BACKUP, CHOSEN = "best.weights.h5", "curves.csv", "backup", "chosen"
+BEST, LAST = "best.weights.h5", "last.safetensors"
+CURVES, BACKUP, CHOSEN = "curves.csv", "backup", "chosen"
 
 
 class EpochBatches(keras.utils.PyDataset, ABC):  # type: ignore[misc]
@@ -161,13 +172,15 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
         model.fit(
             batches,
             epochs=recipe.epochs,
-            verbose=2,
+            # A bar for people, a line an epoch for logs.
+            verbose=1 if sys.stdout.isatty() else 2,
             callbacks=[
                 # In this order: what is resumed are the trained weights, what is judged and kept
                 # is their average.
                 backup,
                 SwapEMAWeights(swap_on_epoch=True),
                 Judge(recipe, network, questions),
+                LambdaCallback(on_epoch_end=lambda *_: save_keras(network, folder / LAST)),
                 ModelCheckpoint(
                     folder / BEST,
                     monitor=CHOSEN,
@@ -177,6 +190,7 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
                     initial_value_threshold=_best_so_far(folder / CURVES, mode),
                 ),
                 CSVLogger(folder / CURVES, append=True),
+                *([TensorBoard(folder / "tensorboard")] if places.tensorboard else []),
             ],
         )
     model.load_weights(folder / BEST)
@@ -187,14 +201,9 @@ def train(recipe: Recipe, batches: EpochBatches, questions: Questions, places: P
 
 def keep_last(recipe: Recipe, places: Places, out: Path) -> bool:
     """Write the averaged weights of a run's last epoch; False if it has ended none."""
-    path = places.run(recipe.card.name) / BACKUP / "latest.weights.h5"
+    path = places.run(recipe.card.name) / LAST
     if path.exists():
-        network = build_keras(recipe.card)
-        model = compiled(recipe, network, 1, _origins_in(path))
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(path)
-        model.optimizer.finalize_variable_values(model.trainable_variables)
-        save_keras(network, out)
+        shutil.copyfile(path, out)
     return path.exists()
 
 
@@ -222,12 +231,6 @@ def compiled(recipe: Recipe, network: keras.Model, steps: int, origins: int) -> 
     return model
 
 
-def _origins_in(weights: Path) -> int:
-    with h5py.File(weights) as file:
-        bias = file.get(f"layers/{ORIGIN}/vars/1")
-        return 0 if bias is None else int(bias.shape[0])
-
-
 def loss_of(recipe: Recipe) -> keras.losses.Loss:
     """Cross-entropy of logits with shares of the labels."""
     if recipe.card.output.activation is Activation.SOFTMAX:
@@ -250,8 +253,9 @@ def optimiser_of(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
         warmup_target=settings.learning_rate,
         warmup_steps=rising,
     )
+    shares = [recipe.stage(epoch).rate_share for epoch in range(recipe.epochs)]
     optimiser = keras.optimizers.AdamW(
-        schedule,
+        schedule if set(shares) == {1} else SharedRates(schedule, shares, steps),
         weight_decay=settings.weight_decay,
         global_clipnorm=settings.clip_norm,
         use_ema=True,

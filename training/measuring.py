@@ -15,12 +15,16 @@ from pellucid.contracts import ImageContract
 from training.calibration import temperature
 from training.datasets.pictures import Pictures
 from training.drawing import in_order
-from training.evaluation import evaluate, mean_auc, operating_points
-from training.pictures import hide_share, normalise
+from training.evaluation import evaluate, mean_auc
+from training.operating_points import ScoredTwice, operating_points
+from training.pictures import arranged, hide_share, normalise, vary
+from training.recipe import PictureChanges
 from training.weights import build_torch, channels_last
 
 HIDDEN = (0.0, 0.25, 0.5, 0.75, 1.0)
 DIGITS = 4
+DEVICES = PictureChanges(pose=0, mirror=False, noise=0)
+"""Exposure and sharpness: what differs between devices and must not move a threshold."""
 
 
 def measure_pictures(card: Card, weights: Path, pictures: Pictures) -> dict[str, Any]:
@@ -30,6 +34,9 @@ def measure_pictures(card: Card, weights: Path, pictures: Pictures) -> dict[str,
         card: the model's.
         weights: float16 safetensors, as they are shipped.
         pictures: of the split.
+
+    Returns:
+        `operating_points` and `calibration` as the card has them, and figures.
     """
     contract = card.preprocess
     assert isinstance(contract, ImageContract)
@@ -47,33 +54,48 @@ def measure_pictures(card: Card, weights: Path, pictures: Pictures) -> dict[str,
     }
     black = -contract.mean[0] / contract.std[0]
     dark = score([torch.full_like(inputs[0][:1], black)])[:, -len(labels) :]
+    changed = score([vary(x, contract, DEVICES, generator) for x in inputs])[:, -len(labels) :]
     figures: dict[str, Any] = {}
+    points: dict[str, dict[str, float]] = {}
+    temperatures: dict[str, float] = {}
     for column, label in enumerate(labels):
         known = ~np.isnan(truths[:, column])
         truth = truths[known, column].astype(np.int64)
         if len(set(truth.tolist())) < 2:
             figures[label] = {"positives": int(truth.sum())}
             continue
-        owners = [owner for owner, kept in zip(pictures.owners, known, strict=True) if kept]
+        scores = {share: each[known, column] for share, each in hidden.items()}
+        owners = np.array(pictures.owners)[known]
+        chosen = operating_points([ScoredTwice(truth, scores[0.0], changed[known, column], owners)])
+        for name, threshold in chosen.items():
+            points.setdefault(name, {})[label] = threshold
+        temperatures[label] = temperature(truth, _log_odds(scores[0.0]))
         figures[label] = {
-            **_measure_label(truth, {k: v[known, column] for k, v in hidden.items()}, owners),
+            **_measure_label(truth, scores, chosen["balanced"], list(owners)),
             "black": round(float(dark[0, column]), DIGITS),
         }
-    return {"validation": figures, "macro_auc": round(mean_auc(truths, hidden[0.0]), DIGITS)}
+    independent = card.output.activation is Activation.SIGMOID
+    return {
+        "operating_points": points,
+        "calibration": {"temperature": temperatures if independent else temperatures[labels[0]]},
+        "validation": figures,
+        "macro_auc": round(mean_auc(truths, hidden[0.0]), DIGITS),
+    }
+
+
+def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    eps = 1e-6
+    return np.log(np.clip(scores, eps, 1 - eps) / np.clip(1 - scores, eps, 1 - eps))
 
 
 def _measure_label(
-    truth: NDArray[np.int64], hidden: dict[float, NDArray[np.float64]], owners: list[str]
+    truth: NDArray[np.int64],
+    hidden: dict[float, NDArray[np.float64]],
+    threshold: float,
+    owners: list[str],
 ) -> dict[str, Any]:
-    scores = hidden[0.0]
-    points = operating_points(truth, scores)
-    threshold = points["balanced"]
-    eps = 1e-6
-    odds = np.log(np.clip(scores, eps, 1 - eps) / np.clip(1 - scores, eps, 1 - eps))
     return {
-        **evaluate(truth, scores, threshold, owners),
-        "operating_points": points,
-        "temperature": temperature(truth, odds),
+        **evaluate(truth, hidden[0.0], threshold, owners),
         "hidden": {
             f"{share:.0%}": {
                 "accuracy": round(float(np.mean((each >= threshold) == truth)), DIGITS),
@@ -96,7 +118,6 @@ def scorer(card: Card, weights: Path) -> Callable[[list[Tensor]], NDArray[np.flo
     if card.architecture.framework == "keras":
         # The other framework is loaded only where it is needed.
         from pellucid.architectures.weights import load_keras
-        from training.keras_data import arranged
         from training.keras_loop import build_keras
 
         model = build_keras(card)

@@ -1,10 +1,12 @@
 """How training varies pictures: pose, sharpness, exposure, noise, spectrum, hidden segments."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
-from pellucid.contracts import ImageContract
+from pellucid.contracts import ImageContract, Layout
 from training.recipe import PictureChanges
 
 
@@ -15,6 +17,11 @@ def normalise(images: Tensor, size: int, contract: ImageContract) -> Tensor:
         x = interpolate(x, size=size, mode="bilinear", antialias=True)
     mean, std = _levels(contract, x)
     return (x - mean) / std
+
+
+def arranged(x: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
+    """Planes `(N, C, H, W)` in the order of the axes that a network wants."""
+    return x if layout is Layout.CHW else np.ascontiguousarray(x.transpose(0, 2, 3, 1))
 
 
 def vary(
@@ -73,19 +80,23 @@ def hide(x: Tensor, share: float, contract: ImageContract, generator: Generator)
     return torch.where(mask & touched, fill, x)
 
 
-def hide_share(x: Tensor, share: float, generator: Generator, cells: int = 8) -> Tensor:
-    """Replace exactly this share of the cells of each picture by the picture's mean.
+def hide_share(
+    x: Tensor, share: float, generator: Generator, fill: Tensor | None = None, cells: int = 8
+) -> Tensor:
+    """Replace exactly this share of the cells of each picture.
 
     Args:
         x: model inputs `(N, C, H, W)`.
         share: of `cells * cells` cells, from 0 to 1.
         generator: decides which.
+        fill: what takes their place, of a shape that broadcasts to that of `x`; absent: the
+            picture's mean.
         cells: along each side.
     """
     order = torch.rand((len(x), cells * cells), generator=generator, device=x.device).argsort(1)
     coarse = (order < round(share * cells * cells)).view(-1, 1, cells, cells)
     mask = interpolate(coarse.float(), size=x.shape[-2:], mode="nearest").bool()
-    return torch.where(mask, x.mean(dim=(2, 3), keepdim=True), x)
+    return torch.where(mask, x.mean(dim=(2, 3), keepdim=True) if fill is None else fill, x)
 
 
 def _levels(contract: ImageContract, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,18 +8,22 @@ _ROOT = Path(__file__).parents[1]
 
 RECIPE, FINISHED = "recipe.yaml", "finished.json"
 """Files of a run beside its weights: what it was started with; its figures, written last."""
+DETECTOR_FIGURES = "detector.json"
+"""Written after them, with the detector's own file: the card's part and the share of warnings."""
 
 
 @dataclass(frozen=True)
 class Places:
     """Folders of trainings."""
 
-    data: Path
+    data: Path = _ROOT.parent / "shared/data"
     """The data sets, a folder each."""
-    runs: Path
+    runs: Path = _ROOT / "runs"
     """The runs, a folder each: checkpoints, curves, weights."""
-    repository: Path
+    repository: Path = _ROOT / "triton_repo"
     """The served models."""
+    tensorboard: bool = False
+    """Whether each run also gets its curves in `tensorboard/`."""
 
     def run(self, model: str) -> Path:
         """The run of a recipe."""
@@ -27,15 +31,16 @@ class Places:
 
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
-        """Add an option for each folder."""
-        parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared/data")
-        parser.add_argument("--runs", type=Path, default=_ROOT / "runs")
-        parser.add_argument("--repository", type=Path, default=_ROOT / "triton_repo")
+        """Add an option for each folder, and for what is written there."""
+        parser.add_argument("--data", type=Path, default=Places.data)
+        parser.add_argument("--runs", type=Path, default=Places.runs)
+        parser.add_argument("--repository", type=Path, default=Places.repository)
+        parser.add_argument("--tensorboard", action="store_true")
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Places":
         """The folders that options name."""
-        return cls(options.data, options.runs, options.repository)
+        return cls(options.data, options.runs, options.repository, options.tensorboard)
 
     @property
     def options(self) -> list[str]:
@@ -44,4 +49,11 @@ class Places:
             f"--data={self.data}",
             f"--runs={self.runs}",
             f"--repository={self.repository}",
+            *(["--tensorboard"] if self.tensorboard else []),
         ]
+
+
+def recipe_path(named: str) -> Path:
+    """A recipe's file, which is named by its path or, of those in `recipes/`, by its model."""
+    path = Path(named)
+    return path if path.suffix else Path(__file__).parent / "recipes" / f"{named}.yaml"

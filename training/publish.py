@@ -1,6 +1,6 @@
 """`python -m training.publish RECIPE`: put a finished run into the repository of served models.
 
-The card is the recipe's, with the thresholds and the figures that were measured.
+The card is the recipe's, with the operating points, temperature and figures that were measured.
 """
 
 import argparse
@@ -11,12 +11,11 @@ from typing import Any
 
 import yaml
 
-from pellucid.cards import Activation, Card
-from pellucid.repository.folder import WEIGHTS
-from training.places import FINISHED, Places
+from pellucid.cards import Card
+from pellucid.repository.folder import DETECTOR, WEIGHTS
+from training.card_file import with_measured
+from training.places import DETECTOR_FIGURES, FINISHED, Places
 from training.recipe import Recipe
-
-MARK = "# Measured by the training; the lines below are replaced by the next.\n"
 
 
 def main() -> None:
@@ -29,7 +28,7 @@ def main() -> None:
 
 
 def publish(recipe: Recipe, places: Places) -> Path:
-    """Write `card.yaml` and `1/weights.safetensors` of a finished run.
+    """Write `card.yaml`, weights and detector of a finished run.
 
     Args:
         recipe: of the run.
@@ -43,9 +42,13 @@ def publish(recipe: Recipe, places: Places) -> Path:
     """
     run, folder = places.run(recipe.card.name), places.repository / recipe.card.name
     figures = json.loads((run / FINISHED).read_text(encoding="utf-8"))
-    card = described(recipe.card, figures)
+    figures |= _detector_of(run)
+    card = described(recipe.card, _with_looks(folder / "card.yaml", figures))
     (folder / "1").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run / WEIGHTS, folder / "1" / WEIGHTS)
+    (folder / "1" / DETECTOR).unlink(missing_ok=True)
+    if "detector" in figures:
+        shutil.copyfile(run / DETECTOR, folder / "1" / DETECTOR)
     new = folder / "card.new"
     new.write_text(card, encoding="utf-8")
     new.replace(folder / "card.yaml")
@@ -57,22 +60,31 @@ def described(card: Card, figures: dict[str, Any]) -> str:
 
     Args:
         card: as people wrote it.
-        figures: of the run; the thresholds are those of the validation split.
+        figures: of the run, with `operating_points`, `calibration` and, where the run has one,
+            `detector` as the card has them.
     """
     by_hand = card.model_dump(mode="json", exclude_unset=True)
-    measured = {"thresholds": _thresholds(card, figures["validation"]), "quality": figures}
+    fields = ("operating_points", "calibration", "detector")
+    chosen = {key: figures[key] for key in fields if key in figures}
+    quality = {key: value for key, value in figures.items() if key not in chosen}
+    measured = chosen | {"quality": quality}
     text = yaml.safe_dump(by_hand, sort_keys=False, width=100, allow_unicode=True)
-    return text + MARK + yaml.safe_dump(measured, sort_keys=False, default_flow_style=None)
+    return with_measured(text, measured)
 
 
-def _thresholds(card: Card, validation: dict[str, Any]) -> dict[str, float]:
-    if card.output.activation is Activation.SIGMOID:
-        return {
-            label: found["threshold"] for label, found in validation.items() if "threshold" in found
-        }
-    # One threshold for all sets of clips, or that of the only label measured.
-    positive = card.output.positive_label or card.labels[-1]
-    return {positive: next(iter(validation.values()))["threshold"]}
+def _detector_of(run: Path) -> dict[str, Any]:
+    """The card's detector and its figures; of a run that has none, `training.detector` fits it."""
+    path = run / DETECTOR_FIGURES
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _with_looks(published: Path, figures: dict[str, Any]) -> dict[str, Any]:
+    """Looks at the test split count on, whatever the weights."""
+    if not published.exists():
+        return figures
+    before = Card.read(published).quality.get("test", {})
+    kept = {key: before[key] for key in ("looks", "settled") if key in before}
+    return figures | {"test": kept} if kept else figures
 
 
 if __name__ == "__main__":

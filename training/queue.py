@@ -46,7 +46,7 @@ def train_apart(recipe: Path, options: list[str], pause: Path) -> int:
     Returns:
         The process's exit status.
     """
-    process = subprocess.Popen([sys.executable, "-m", "training", str(recipe), *options])
+    process = subprocess.Popen([sys.executable, "-m", "pellucid", "train", str(recipe), *options])
     paused = False
     try:
         while (code := process.poll()) is None:

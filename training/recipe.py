@@ -1,33 +1,61 @@
 """Recipes: small YAML files that say all about a training, checked before anything is read."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pellucid.cards import Activation, Card
 from pellucid.contracts import LogMelContract
 from training.datasets.chexpert import CheXpert
 from training.datasets.clips import Clips
 from training.datasets.fake_or_real import FakeOrReal
-from training.datasets.folders import PictureFolders
+from training.datasets.folders import ClipFolders, PictureFolders
 from training.datasets.kermany import Kermany
 from training.datasets.medmnist import MedMnist
-from training.datasets.nih14 import Nih14
+from training.datasets.nih14 import ChestXray14, Nih14
 from training.datasets.pictures import Pictures
 from training.datasets.speech import Speech
 from training.datasets.speech_neural import SpeechNeural
 
-PictureSource = CheXpert | Kermany | MedMnist | Nih14 | PictureFolders
-ClipSource = FakeOrReal | Speech | SpeechNeural
+PictureSource = CheXpert | ChestXray14 | Kermany | MedMnist | Nih14 | PictureFolders
+ClipSource = ClipFolders | FakeOrReal | Speech | SpeechNeural
 Source = Annotated[PictureSource | ClipSource, Field(discriminator="kind")]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Document(_Part):
+    """What is read from a YAML file of its own."""
+
+    @classmethod
+    def read(cls, path: Path, changes: Sequence[str] = ()) -> Self:
+        """Read a recipe and change some of its values.
+
+        Args:
+            path: of the YAML file.
+            changes: `key=value`, the key dotted (`stages.0.epochs=3`), the value YAML.
+
+        Raises:
+            ValueError: a change names no place in the recipe.
+            pydantic.ValidationError: it names the field that is wrong.
+        """
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for change in changes:
+            _change(tree, change)
+        return cls.model_validate(tree)
+
+
+class LastLayers(_Part):
+    """The last layers of a network, of those that have weights; normalisation counts."""
+
+    last: int = Field(gt=0)
 
 
 class Stage(_Part):
@@ -36,8 +64,11 @@ class Stage(_Part):
     epochs: int = Field(gt=0)
     size: int | None = Field(default=None, gt=0)
     """Side of the pictures in pixels; absent: as the card says."""
-    trained: Literal["all", "head"] = "all"
-    """`head` leaves all but the last layer as it is: for weights that come from elsewhere."""
+    trained: Literal["all", "head"] | LastLayers = "all"
+    """What changes, for weights that come from elsewhere: `head` is the last dense layer, `{last:
+    20}` the last twenty. Normalisation of the others keeps its statistics."""
+    rate_share: float = Field(default=1, gt=0, le=1)
+    """Learning rate of the stage, as a share of the optimiser's."""
     hidden: float = Field(default=0, ge=0, le=1)
     """Share of the inputs of which random segments are replaced by a baseline."""
     taught: float = Field(default=0, ge=0, le=1)
@@ -65,20 +96,54 @@ class Model(_Part):
 
 
 class File(_Part):
-    """Weights of the same network from a safetensors file, as every training ends with one."""
+    """Weights of the same network from a safetensors file, as every training ends with one.
+
+    For torch also a `state_dict` that `torch.load` reads with `weights_only`.
+    """
 
     kind: Literal["file"]
     file: Path
 
 
-Start = Annotated[Package | Model | File, Field(discriminator="kind")]
+class Hub(_Part):
+    """Weights from a Hugging Face hub: safetensors or, for torch, a plain `state_dict`."""
+
+    kind: Literal["hub"]
+    repository: str = Field(pattern="^[^/]+/[^/]+$")
+    """`OWNER/NAME`."""
+    revision: str
+    """A commit: 40 hexadecimal digits."""
+    file: str
+    """In the repository, e.g. `model.safetensors`."""
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    endpoint: str | None = Field(default=None, pattern="^https?://")
+    """Absent: `HF_ENDPOINT`, else https://huggingface.co."""
+
+    @field_validator("revision")
+    @classmethod
+    def _is_a_commit(cls, revision: str) -> str:
+        if not re.fullmatch("[0-9a-f]{40}", revision):
+            raise ValueError("name a commit by its 40 hexadecimal digits: branches and tags move")
+        return revision
+
+
+Start = Annotated[Package | Model | File | Hub, Field(discriminator="kind")]
+
+
+class Generated(_Part):
+    """Pictures that a trained generator adds to the training set (`training/vae.py`)."""
+
+    model: str
+    """Name of the generator's recipe, of the same labels."""
+    share: float = Field(gt=0, lt=1)
+    """Of each label's training pictures."""
 
 
 class PictureChanges(_Part):
     """How strongly training varies pictures; 0 leaves a property alone."""
 
     pose: float = Field(default=1, ge=0, le=2)
-    """1: up to 11 degrees, 15 % zoom, 10 % shift."""
+    """1: up to 11 degrees, 15 % zoom, a shift of 5 % of the side."""
     mirror: bool = True
     sharpness: float = Field(default=1, ge=0, le=2)
     exposure: float = Field(default=1, ge=0, le=2)
@@ -88,6 +153,7 @@ class PictureChanges(_Part):
     spectrum: float = Field(default=0, ge=0, le=1)
     """Share of the pictures whose Fourier amplitudes are mixed with another's
     (arXiv:2105.11120): what remains of both is the phase, the shape."""
+    generated: Generated | None = None
 
 
 class SoundChanges(_Part):
@@ -117,11 +183,12 @@ class Optimiser(_Part):
     """Decay of the moving average of the weights, which is what is kept."""
 
 
-class Recipe(_Part):
+class Recipe(Document):
     """One model: its card, its data and how it is trained."""
 
     card: Card
-    """The part of the card that people write; the training adds thresholds and quality."""
+    """The part of the card that people write; the training adds operating points,
+    calibration and quality."""
     data: tuple[Source, ...] = Field(min_length=1)
     start: Start | None = None
     """Absent: random weights."""
@@ -149,14 +216,16 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
-        if self.card.architecture is None:
-            raise ValueError("the card needs an architecture")
+        if self.card.architecture is None or self.card.architecture.builder is None:
+            raise ValueError("the card needs an architecture with a builder")
         if self.hears != isinstance(self.card.preprocess, LogMelContract) or any(
             isinstance(source, ClipSource) != self.hears for source in self.data
         ):
             raise ValueError("the data are not of the kind that the card's preprocess describes")
         if self.balanced and self.card.output.activation is Activation.SIGMOID:
             raise ValueError("labels that do not exclude each other cannot be balanced")
+        if self.framework == "keras" and any(stage.trained != "all" for stage in self.stages):
+            raise ValueError("stages.trained: some layers stand still only of torch networks")
         if self.teacher is None and any(stage.taught for stage in self.stages):
             raise ValueError("a stage is taught, but there is no teacher")
         if self.changes and isinstance(self.changes, SoundChanges) != self.hears:
@@ -172,7 +241,8 @@ class Recipe(_Part):
     def framework(self) -> Literal["torch", "keras"]:
         """Of the network."""
         assert self.card.architecture is not None  # checked above
-        return self.card.architecture.framework
+        # What has a builder is of one of the two.
+        return "keras" if self.card.architecture.framework == "keras" else "torch"
 
     def load_pictures(self, data: Path, split: str) -> Pictures:
         """Read one split of all its sets.
@@ -219,23 +289,6 @@ class Recipe(_Part):
         card = self.card.model_dump_json(include={"labels", "output", "preprocess", "architecture"})
         text = card + self.model_dump_json(exclude={"card", "threads"}, exclude_defaults=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-    @classmethod
-    def read(cls, path: Path, changes: Sequence[str] = ()) -> Self:
-        """Read a recipe and change some of its values.
-
-        Args:
-            path: of the YAML file.
-            changes: `key=value`, the key dotted (`stages.0.epochs=3`), the value YAML.
-
-        Raises:
-            ValueError: a change names no place in the recipe.
-            pydantic.ValidationError: it names the field that is wrong.
-        """
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for change in changes:
-            _change(tree, change)
-        return cls.model_validate(tree)
 
 
 def _change(tree: Any, change: str) -> None:

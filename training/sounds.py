@@ -4,6 +4,7 @@ All but the last works on samples, before the spectrogram (after RawBoost, arXiv
 """
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import soundfile
@@ -71,19 +72,26 @@ def vary(sound: Floats, contract: LogMelContract, strength: float, rng: Generato
         rng: the only source of chance.
     """
     rate = contract.sample_rate_hz
-    for odds, device in (
-        (0.25, _room),
-        (0.6, _microphone),
-        (0.2, _clip),
-        (0.4, _noise),
-        (0.3, _band),
-        (0.25, _codec),
-    ):
+    for odds, device in DEVICES.values():
         if rng.random() < odds * strength:
             sound = device(sound, rate, rng)
     level = 10 ** (rng.uniform(-32, -14) / 20)
     sound = sound * (level / (float(np.sqrt(np.mean(sound**2))) + 1e-9))
     return np.clip(sound, -1, 1).astype(np.float32)
+
+
+def through(sound: Floats, device: str, rate: int, rng: Generator) -> Floats:
+    """Send one sound through one device, as loud as before.
+
+    Args:
+        sound: `(n,)`, full scale at -1 and 1.
+        device: a name of `DEVICES`.
+        rate: in Hz.
+        rng: the only source of chance.
+    """
+    changed = DEVICES[device][1](sound, rate, rng)
+    loudness = np.sqrt(np.mean(sound**2) / (np.mean(changed**2) + 1e-12))
+    return np.asarray(np.clip(changed * loudness, -1, 1), np.float32)
 
 
 def hide(x: Floats, share: float, contract: LogMelContract, rng: Generator) -> Floats:
@@ -175,3 +183,14 @@ def _codec(sound: Floats, rate: int, rng: Generator) -> Floats:
     file.seek(0)
     back, _ = soundfile.read(file, dtype="float32", frames=len(sound), fill_value=0)
     return np.asarray(back, np.float32)
+
+
+DEVICES: dict[str, tuple[float, Callable[[Floats, int, Generator], Floats]]] = {
+    "room": (0.25, _room),
+    "microphone": (0.6, _microphone),
+    "saturation": (0.2, _clip),
+    "noise": (0.4, _noise),
+    "band_limit": (0.3, _band),
+    "codec": (0.25, _codec),
+}
+"""What training sends sounds through, in this order, and how often."""

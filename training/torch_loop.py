@@ -1,44 +1,30 @@
 """Trainings of torch networks: Lightning has the loop, this module what a step is."""
 
 import math
-import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import (
-    EMAWeightAveraging,
-    LearningRateMonitor,
-    ModelCheckpoint,
-    TQDMProgressBar,
-)
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import Generator, Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
-from torch.utils.data import DataLoader
 
 from pellucid.architectures.weights import save_torch
 from pellucid.cards import Activation
 from pellucid.contracts import ImageContract
 from pellucid.repository.folder import WEIGHTS
 from training.datasets.pictures import Pictures
-from training.drawing import Batch, PictureBatches, RandomRows, in_order
+from training.drawing import Batch, RandomRows, in_order
 from training.evaluation import mean_auc
+from training.fitting import BEST, LAST, fit
+from training.freezing import head_of, train_only
 from training.pictures import normalise, vary
 from training.places import Places
 from training.recipe import Recipe
 from training.variation import PictureVariation
 from training.weights import build_torch, channels_last, start_torch
 
-BEST, LAST = "best.ckpt", "last.ckpt"
-_EXPECTED = (
-    # Resuming needs what is there; batches come from memory; Lightning's own use of torch.
-    "Checkpoint directory",
-    "does not have many workers",
-    "isinstance.treespec, LeafSpec",
-)
-"""Beginnings or parts of the warnings of which a training needs none."""
 _PLAIN, _CHANGED = 0, 1
 """The two validation loaders: pictures as they are, and as training changes them."""
 
@@ -69,10 +55,7 @@ class Classifier(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Train the layers that the stage names."""
-        head = self._head()
-        trained = self.recipe.stage(self.current_epoch).trained
-        for parameter in self.network.parameters():
-            parameter.requires_grad_(trained == "all" or any(parameter is each for each in head))
+        train_only(self.network, self.recipe.stage(self.current_epoch).trained)
 
     def on_train_batch_start(self, batch: Batch, number: int) -> None:
         """Make a step the same whether or not the run was interrupted before it."""
@@ -122,13 +105,9 @@ class Classifier(lightning.LightningModule):
         self.log("chosen", chosen if last else worst)
         self.log_dict({f"val_{key}": value for key, value in figures.items()}, prog_bar=True)
 
-    def _head(self) -> list[nn.Parameter]:
-        layers = [each for each in self.network.modules() if isinstance(each, nn.Linear)]
-        return list(layers[-1].parameters())
-
     def configure_optimizers(self) -> Any:
         """AdamW with its cosine; no decay where there is nothing to decay."""
-        settings, head = self.recipe.optimiser, self._head()
+        settings, head = self.recipe.optimiser, list(head_of(self.network).parameters())
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for parameter in self.network.parameters():
             key = (any(parameter is each for each in head), parameter.ndim > 1)
@@ -144,9 +123,13 @@ class Classifier(lightning.LightningModule):
             ]
         )
         steps = int(self.trainer.estimated_stepping_batches)
-        cosine = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: rate(step, steps, settings.warm_up)
-        )
+        shares = [self.recipe.stage(epoch).rate_share for epoch in range(self.recipe.epochs)]
+
+        def factor(step: int) -> float:
+            epoch = min(step * len(shares) // steps, len(shares) - 1)
+            return rate(step, steps, settings.warm_up) * shares[epoch]
+
+        cosine = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {
             "optimizer": optimiser,
             "lr_scheduler": {"scheduler": cosine, "interval": "step"},
@@ -189,35 +172,6 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
         start_torch(network, recipe.start, places)
     variation = PictureVariation(recipe, places)
     module = Classifier(recipe, channels_last(network), variation)
-    best = ModelCheckpoint(
-        folder,
-        filename=BEST.removesuffix(".ckpt"),
-        monitor="chosen",
-        mode="max" if recipe.choose.endswith("auc") else "min",
-        enable_version_counter=False,
-    )
-    # Every epoch's, to go on from; `save_last` writes it only where the best has changed.
-    latest = ModelCheckpoint(
-        folder, filename=LAST.removesuffix(".ckpt"), enable_version_counter=False
-    )
-    trainer = lightning.Trainer(
-        max_epochs=recipe.epochs,
-        accelerator="auto",
-        devices=1,
-        precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
-        gradient_clip_val=recipe.optimiser.clip_norm,
-        logger=CSVLogger(folder, name="curves"),
-        callbacks=[
-            EMAWeightAveraging(decay=recipe.optimiser.average),
-            LearningRateMonitor("epoch"),
-            TQDMProgressBar(refresh_rate=20),
-            best,
-            latest,
-        ],
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-    )
     rows = RandomRows(
         training.targets,
         recipe.examples_per_epoch or len(training),
@@ -225,21 +179,19 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
         balanced=recipe.balanced,
         seed=recipe.seed,
     )
-    loader = DataLoader(PictureBatches(training), sampler=rows, batch_size=None)
-    last = folder / LAST
-    if last.exists():
-        # Lightning draws the first rows before it says which epoch it goes on with.
-        rows.set_epoch(torch.load(last, weights_only=True, mmap=True)["epoch"] + 1)
-    with warnings.catch_warnings():
-        for text in _EXPECTED:
-            warnings.filterwarnings("ignore", f".*{text}")
-        trainer.fit(
-            module,
-            loader,
-            [in_order(validation), in_order(validation)],
-            ckpt_path=str(last) if last.exists() else None,
-            weights_only=True,
-        )
+    fit(
+        module,
+        training,
+        rows,
+        [in_order(validation), in_order(validation)],
+        folder,
+        epochs=recipe.epochs,
+        mode="max" if recipe.choose.endswith("auc") else "min",
+        precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
+        clip_norm=recipe.optimiser.clip_norm,
+        callbacks=(EMAWeightAveraging(decay=recipe.optimiser.average),),
+        tensorboard=places.tensorboard,
+    )
     weights = folder / WEIGHTS
     _keep(network, folder / BEST, weights)
     return weights

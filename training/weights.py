@@ -1,11 +1,12 @@
 """Where a training's first weights, and its teacher's, come from."""
 
-import hashlib
 from importlib.resources import files
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -13,12 +14,10 @@ from pellucid.architectures import build
 from pellucid.architectures.weights import load_torch
 from pellucid.cards import Card
 from pellucid.repository.folder import WEIGHTS
+from training.digests import NoWeights, checked
+from training.hub import fetch
 from training.places import FINISHED, RECIPE, Places
-from training.recipe import File, Model, Package, Recipe, Start
-
-
-class NoWeights(Exception):
-    """Weights that a recipe names are not there, or are not what it says."""
+from training.recipe import File, Hub, Model, Package, Recipe, Start
 
 
 def trained(model: str, places: Places) -> tuple[Card, Path]:
@@ -48,6 +47,8 @@ def start_weights(start: Start, places: Places) -> Path:
             if not start.file.exists():
                 raise NoWeights(f"there is no file {start.file}")
             return start.file
+        case Hub():
+            return fetch(start)
         case Package():
             raise NoWeights(f"{start.package} has weights of torch: start from a model")
 
@@ -87,20 +88,30 @@ def _fit(key: str, theirs: Tensor, ours: Tensor, head: list[str]) -> Tensor:
 def _read(start: Start, places: Places) -> dict[str, Tensor]:
     if isinstance(start, Model):
         return trained_torch(start.model, places)[1].state_dict()
-    if isinstance(start, File):
-        return load_file(start_weights(start, places))
-    return _read_package(start)
+    if isinstance(start, Package):
+        return _state(_in_package(start))
+    return _state(start_weights(start, places))
 
 
-def _read_package(start: Package) -> dict[str, Tensor]:
+def _in_package(start: Package) -> Path:
     try:
-        path = Path(str(files(start.package) / str(start.file)))
-        content = path.read_bytes()
+        return checked(Path(str(files(start.package) / str(start.file))), start.sha256)
     except (ModuleNotFoundError, OSError) as error:
         raise NoWeights(f"install the package {start.package}: {error}") from error
-    if (digest := hashlib.sha256(content).hexdigest()) != start.sha256:
-        raise NoWeights(f"{path} has the SHA-256 {digest}, the recipe says {start.sha256}")
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    """Arrays of a safetensors file, or of a `state_dict` that needs no code to be read."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError) as error:
+        raise NoWeights(
+            f"{path} is no safetensors file and no plain state_dict: {error}"
+        ) from error
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise NoWeights(f"{path} has more than arrays by name: keep its state_dict alone")
     return state
 
 

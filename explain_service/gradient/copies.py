@@ -15,9 +15,9 @@ import structlog
 
 from explain_service.gradient.loading import NoCopy, find_weights, load_copy
 from explain_service.gradient.model import GradientModel
-from explain_service.gradient.parity import compare
 from explain_service.run_control import RunControl
 from pellucid.api.explain.v1 import explain_pb2
+from pellucid.parity import compare
 from pellucid.serving.catalogue import ServedModel
 from pellucid.tensors import FloatArray
 

@@ -3,7 +3,8 @@
 Importing this module imports tensorflow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,8 +15,7 @@ import structlog
 import tensorflow as tf
 
 from explain_service.gradient.model import Head
-from pellucid.architectures import build
-from pellucid.architectures.weights import load_keras
+from pellucid.architectures.networks import load_network
 from pellucid.cards import Activation, Architecture
 from pellucid.tensors import FloatArray
 
@@ -31,29 +31,25 @@ class KerasCopy:
         Raises:
             ValueError: the network lacks one of the architecture's layers.
         """
-        names = {layer.name for layer in model.layers}
-        if missing := [name for name in architecture.grad_cam_layers if name not in names]:
-            raise ValueError(f"{architecture.builder} has no layer {missing[0]!r}")
+        layers = dict(named_layers(model))
+        if missing := [name for name in architecture.grad_cam_layers if name not in layers]:
+            raise ValueError(f"{architecture.builder or 'the network'} has no layer {missing[0]!r}")
         model.trainable = False
         self._model = model
-        self._with_layer = {
-            name: keras.Model(model.inputs, [model.get_layer(name).output, model.outputs[0]])
-            for name in architecture.grad_cam_layers
-        }
+        self._layers = layers
         self._chunk = chunk
         self._lock = Lock()
 
     @classmethod
     def load(cls, architecture: Architecture, weights: Path, chunk: int) -> "KerasCopy":
-        """Build a network and fill it.
+        """Load a network; see `load_network`.
 
         Raises:
             ValueError: the architecture cannot be built, or lacks one of its layers.
             WeightsMismatch: the weights do not fit it.
+            UnsafeFile: the file of the network may not be loaded, or cannot be.
         """
-        model = build(architecture)
-        load_keras(model, weights)
-        return cls(architecture, model, chunk)
+        return cls(architecture, load_network(architecture, weights), chunk)
 
     @property
     def chunk(self) -> int:
@@ -84,15 +80,42 @@ class KerasCopy:
         """See `GradientModel`."""
         tensor = tf.convert_to_tensor(inputs)
         with self._lock:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
+            with (
+                tf.GradientTape(watch_accessed_variables=False) as tape,
+                _outputs(self._layers[layer]) as outputs,
+            ):
                 tape.watch(tensor)
-                activations, logits = self._with_layer[layer](tensor, training=False)
-                scores = _apply(head, logits)
+                scores = _apply(head, self._model(tensor, training=False))
+            activations = outputs[-1]
             gradients = tape.gradient(scores, activations)
         if activations.shape.rank != 4:
             raise ValueError(f"the output of layer {layer!r} has no rows and columns")
         weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
         return _array(tf.reduce_sum(weights * activations, axis=3)[0])
+
+
+def named_layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    """Every layer with its path: that of a model inside a model is `inner/layer`."""
+    for layer in model.layers:
+        yield prefix + layer.name, layer
+        if isinstance(layer, keras.Model):
+            yield from named_layers(layer, f"{prefix}{layer.name}/")
+
+
+@contextmanager
+def _outputs(layer: keras.layers.Layer) -> Iterator[list[Any]]:
+    """Collect what a layer puts out while the model runs, however deep it is inside."""
+    call, found = layer.call, []
+
+    def collecting(*args: Any, **kwargs: Any) -> Any:
+        found.append(call(*args, **kwargs))
+        return found[-1]
+
+    layer.call = collecting
+    try:
+        yield found
+    finally:
+        layer.call = call
 
 
 def _apply(head: Head, logits: Any) -> Any:

@@ -7,9 +7,10 @@ from threading import Lock
 
 from explain_service.gradient.model import GradientModel
 from pellucid.architectures import BUILDERS
+from pellucid.architectures.networks import UnsafeFile
 from pellucid.architectures.weights import WeightsMismatch
 from pellucid.cards import Card
-from pellucid.repository.folder import WEIGHTS, file_digest
+from pellucid.repository.folder import file_digest, source_file
 from pellucid.serving.catalogue import ServedModel
 
 _importing = Lock()
@@ -27,13 +28,15 @@ def find_weights(repository: Path, model: ServedModel) -> Path:
         NoCopy: there is no architecture to fill, no such file, or it is not what is served.
     """
     architecture = model.card.architecture
+    if model.card.members:
+        raise NoCopy("it is an ensemble: gradient methods explain its members, one at a time")
     if architecture is None:
         raise NoCopy("the model's card names no architecture, so there is nothing to differentiate")
-    if architecture.builder not in BUILDERS:
+    if architecture.builder is not None and architecture.builder not in BUILDERS:
         raise NoCopy(f"no architecture is called {architecture.builder!r}")
     if not model.weights_digest:
         raise NoCopy("the served model does not say which weights it has")
-    path = repository / model.card.name / model.version / WEIGHTS
+    path = repository / model.card.name / model.version / source_file(architecture)
     try:
         status = path.stat()
     except OSError as error:
@@ -61,7 +64,7 @@ def load_copy(card: Card, weights: Path, *, chunk: int, threads: int) -> Gradien
     inputs = _inputs_at_once(card, chunk)
     try:
         _prepare(framework, threads)
-        if framework == "torch":
+        if framework != "keras":
             from explain_service.gradient.torch_copy import TorchCopy
 
             return TorchCopy.load(card.architecture, weights, inputs)
@@ -69,8 +72,8 @@ def load_copy(card: Card, weights: Path, *, chunk: int, threads: int) -> Gradien
 
         return KerasCopy.load(card.architecture, weights, inputs)
     except ImportError as error:
-        raise NoCopy(f"the explain service runs without {framework}") from error
-    except (ValueError, WeightsMismatch) as error:
+        raise NoCopy(f"the explain service runs without {error.name or framework}") from error
+    except (ValueError, WeightsMismatch, UnsafeFile) as error:
         raise NoCopy(f"the copy cannot be built: {error}") from error
 
 
@@ -84,7 +87,7 @@ def _prepare(framework: str, threads: int) -> None:
     with _importing:
         if framework in _prepared:
             return
-        if framework == "torch":
+        if framework != "keras":
             from explain_service.gradient import torch_copy
 
             torch_copy.prepare(threads)

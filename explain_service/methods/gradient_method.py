@@ -62,5 +62,7 @@ class GradientMethod(Method[P]):
         """The framework of the copy; gradients in torch are captum's."""
         architecture = inputs.model.card.architecture
         assert architecture is not None
-        is_torch = architecture.framework == "torch"
-        return ("torch", "captum") if is_torch else ("tensorflow", "keras")
+        if architecture.framework == "keras":
+            return ("tensorflow", "keras")
+        remade = ("onnx2torch",) if architecture.framework == "onnx" else ()
+        return ("torch", "captum", *remade)

@@ -34,19 +34,18 @@ def build(architecture: Architecture) -> Any:
         ValueError: no builder has this name, it is of another framework, or it does not take
             these arguments; the message names what would do.
     """
-    if architecture.builder not in BUILDERS:
+    name = architecture.builder
+    if name is None or name not in BUILDERS:
         known = ", ".join(sorted(BUILDERS))
-        raise ValueError(f"no architecture is called {architecture.builder!r}; known: {known}")
-    framework, module = BUILDERS[architecture.builder]
+        raise ValueError(f"no architecture is called {name!r}; known: {known}")
+    framework, module = BUILDERS[name]
     if framework != architecture.framework:
-        raise ValueError(
-            f"{architecture.builder} is of {framework}, the card says {architecture.framework}"
-        )
-    builder = getattr(import_module(module), architecture.builder)
+        raise ValueError(f"{name} is of {framework}, the card says {architecture.framework}")
+    builder = getattr(import_module(module), name)
     try:
         return builder(**architecture.arguments)
     except TypeError as error:
-        raise ValueError(f"the card's arguments of {architecture.builder}: {error}") from error
+        raise ValueError(f"the card's arguments of {name}: {error}") from error
 
 
 __all__ = ["BUILDERS", "build"]

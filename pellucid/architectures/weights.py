@@ -28,6 +28,11 @@ class WeightsMismatch(Exception):
     """A weights file does not fit the network, or a network's weights do not fit the file."""
 
 
+def is_stored(key: str) -> bool:
+    """Whether a value of this name is a weight, and not a counter of the training."""
+    return not key.endswith(_UNSTORED)
+
+
 def save_arrays(arrays: Arrays, path: Path) -> None:
     """Write weights as float16.
 
@@ -69,7 +74,7 @@ def save_torch(module: nn.Module, path: Path) -> None:
         {
             key: value.detach().cpu().numpy()
             for key, value in module.state_dict().items()
-            if not key.endswith(_UNSTORED)
+            if is_stored(key)
         },
         path,
     )
@@ -84,9 +89,7 @@ def load_torch(module: nn.Module, path: Path) -> None:
     import torch
 
     arrays = load_arrays(path)
-    stored = {
-        key: value for key, value in module.state_dict().items() if not key.endswith(_UNSTORED)
-    }
+    stored = {key: value for key, value in module.state_dict().items() if is_stored(key)}
     _check({key: tuple(value.shape) for key, value in stored.items()}, arrays, path)
     module.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, strict=False)
 

@@ -7,7 +7,7 @@ failed; 130 interrupted.
 
 import typer
 
-from pellucid.cli import classify, demo, explain, plan, system
+from pellucid.cli import classify, demo, explain, model, plan, system, training
 
 app = typer.Typer(
     name="pellucid",
@@ -26,5 +26,8 @@ app.command()(system.down)
 app.command()(system.status)
 app.command()(system.logs)
 app.command()(demo.demo)
+app.command()(training.train)
+app.command()(training.evaluate)
+app.add_typer(model.app, name="model")
 
 __all__ = ["app"]

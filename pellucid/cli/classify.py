@@ -34,12 +34,20 @@ def classify(
     server: Server,
     file: options.File,
     model: options.Model = None,
+    operating_point: options.OperatingPoint = None,
+    refuse_unlike: options.RefuseUnlike = False,
     as_json: options.Json = False,
     deadline: options.Deadline = None,
 ) -> None:
     """Classify one file."""
     with server.client(as_json=as_json) as client:
-        found = client.classify(file, model, deadline=deadline)
+        found = client.classify(
+            file,
+            model,
+            operating_point=operating_point,
+            refuse_out_of_distribution=refuse_unlike,
+            deadline=deadline,
+        )
         if as_json:
             print_json(found)
         else:

@@ -8,7 +8,11 @@ import typer
 from pellucid.cli.consoles import stderr
 from pellucid.cli.exits import reported
 
-_SAMPLES = (Path("samples/radiograph_opacity.png"), Path("samples/speech_flite.wav"))
+_SAMPLES = {
+    Path("samples/radiograph_opacity.png"): "pneumonia_densenet121",
+    Path("samples/speech_flite.wav"): "speech_mobilenet_v2",
+}
+"""Each with the model that explains it; these are built before the others."""
 
 
 def demo(
@@ -32,13 +36,19 @@ def demo(
         from pellucid.embedded.settings import SystemSettings
         from pellucid.embedded.system import EmbeddedSystem
 
-        settings = SystemSettings(repository=repository, state_dir=out / ".system", gateway_port=0)
+        settings = SystemSettings(
+            repository=repository,
+            state_dir=out / ".system",
+            gateway_port=0,
+            first=frozenset(_SAMPLES.values()),
+        )
         with SystemProgress() as progress, EmbeddedSystem(settings, progress) as system:
             progress.pause()
             with Client(system.gateway_url) as client:
                 for file in files or _SAMPLES:
                     stderr.print(f"\n[bold]{file}[/]")
-                    written = explain_file(client, file, None, "all", None, {}, out)
+                    model = _SAMPLES.get(file)
+                    written = explain_file(client, file, model, "all", None, {}, out)
                     pages += [written.page] if written else []
     for page in pages:
         typer.echo(f"open {page.resolve()}")

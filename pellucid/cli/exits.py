@@ -18,6 +18,7 @@ from pellucid.errors import (
     ModelBroken,
     ModelChanged,
     ModelNotReady,
+    OutOfDistribution,
     PellucidError,
     QueueFull,
     UnknownModel,
@@ -44,6 +45,7 @@ class Exit(IntEnum):
 
 _CODES: Final[tuple[tuple[type[PellucidError], Exit], ...]] = (
     (InvalidArgument, Exit.INVALID),
+    (OutOfDistribution, Exit.INVALID),
     (UnknownModel, Exit.NOT_FOUND),
     (MethodUnavailable, Exit.NOT_FOUND),
     (ModelNotReady, Exit.UNAVAILABLE),

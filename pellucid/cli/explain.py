@@ -30,6 +30,7 @@ def explain(
     baseline: explain_options.Baseline = None,
     segments: explain_options.Segments = None,
     seed: explain_options.Seed = None,
+    operating_point: options.OperatingPoint = None,
     window: Annotated[
         int | None,
         typer.Option(
@@ -37,6 +38,7 @@ def explain(
             min=0,
         ),
     ] = None,
+    refuse_unlike: options.RefuseUnlike = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -54,6 +56,8 @@ def explain(
             **explain_options.plan_options(target, score_space, baseline, segments, seed),
             "deadline": deadline,
             "window": window,
+            "operating_point": operating_point,
+            "refuse_out_of_distribution": refuse_unlike,
         }
         explain_file(client, file, model, methods, param, wanted, folder, as_json=as_json)
 

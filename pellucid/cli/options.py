@@ -77,6 +77,19 @@ Model = Annotated[
     str | None,
     typer.Option(help="By default the one that accepts files of this type, where it is the only."),
 ]
+OperatingPoint = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose thresholds decide what is present, e.g. sensitive. "
+        "By default the first that `pellucid capabilities` lists for the model."
+    ),
+]
+RefuseUnlike = Annotated[
+    bool,
+    typer.Option(
+        "--refuse-unlike", help="Fail where the file is unlike the model's training data."
+    ),
+]
 File = Annotated[
     Path,
     typer.Argument(

@@ -37,6 +37,12 @@ def up(
             help="Only these models, separated by commas; by default all.",
         ),
     ] = None,
+    first: Annotated[
+        str | None,
+        typer.Option(
+            help="Be ready once these models are, separated by commas; the others follow."
+        ),
+    ] = None,
     ca: options.Ca = None,
     certificate: options.Certificate = None,
     key: options.Key = None,
@@ -58,6 +64,7 @@ def up(
             host=host,
             gateway_port=port,
             models=names_of(models),
+            first=names_of(first) or frozenset(),
             tls=Server(ca=ca, certificate=certificate, key=key).encryption(),
         )
         commands.up(settings, detach=detach, listener=progress)

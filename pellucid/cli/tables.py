@@ -38,7 +38,7 @@ def show_capabilities(found: Capabilities) -> None:
     if not found.models:
         stdout.print("no model is served for this")
     for model in found.models:
-        _show_model(model)
+        show_model(model)
     limits = found.limits
     parts = [
         f"files up to {size(limits.max_content_bytes)}" if limits.max_content_bytes else "",
@@ -58,18 +58,26 @@ def show_prediction(prediction: Prediction) -> None:
         f"version {escape(prediction.model_version)} · {escape(descriptions.facts(prediction))}[/]",
         soft_wrap=True,
     )
+    if warning := descriptions.out_of_distribution(prediction):
+        stdout.print(f"[yellow]warning[/] {escape(warning)}", soft_wrap=True)
     logit_of = "mean logit" if len(prediction.windows) > 1 else "logit"
-    table = simple_table("label", "score", logit_of, "threshold")
+    threshold = f"threshold ({prediction.operating_point})".removesuffix(" ()")
+    spread = any(score.spread is not None for score in prediction.scores)
+    columns = ("label", "raw score", "calibrated", logit_of, threshold)
+    table = simple_table(*columns, *(["spread of members"] if spread else []))
     for score in sorted(prediction.scores, key=lambda one: -one.score):
         reached = {None: "", True: "reached", False: "not reached"}[score.above_threshold]
+        calibrated = "" if score.calibrated_score is None else f"{score.calibrated_score:.4f}"
         logit = descriptions.number(score.logit)
-        table.add_row(escape(score.label), f"{score.score:.4f}", logit, reached)
+        row = (escape(score.label), f"{score.score:.4f}", calibrated, logit, reached)
+        table.add_row(*row, *([f"{score.spread:.4f}"] if score.spread is not None else []))
     stdout.print(table)
     if len(prediction.windows) > 1:
         table = simple_table("window", "seconds", *(score.label for score in prediction.scores))
         for place, window in enumerate(prediction.windows):
             span = f"{window.start_s:.2f} to {window.end_s:.2f}"
-            table.add_row(str(place), span, *(f"{score.score:.4f}" for score in window.scores))
+            scores = map(descriptions.raw_and_calibrated, window.scores)
+            table.add_row(str(place), span, *scores)
         stdout.print(table)
 
 
@@ -123,7 +131,8 @@ def size(count: int) -> str:
     return f"{value:.3g} {units[0]}"
 
 
-def _show_model(model: ModelCapability) -> None:
+def show_model(model: ModelCapability) -> None:
+    """Print what is served of one model, and which methods explain it."""
     why = f": {escape(model.state_reason)}" if model.state_reason else ""
     known = (model.version, model.title, model.precision)
     stdout.print(
@@ -134,6 +143,7 @@ def _show_model(model: ModelCapability) -> None:
     if not model.labels:  # of a model that is not ready, no more may be known
         return
     _show_line("labels", model.labels)
+    _show_line("operating points", list(model.operating_points))
     _show_line("files", model.media_types)
     _show_line("baselines", model.baselines)
     _show_line("segments", [one.name for one in model.segmentations])

@@ -55,7 +55,14 @@ from pellucid.client.options import (
     Target,
     TopK,
 )
-from pellucid.client.predictions import AudioFacts, ImageFacts, LabelScore, Prediction, WindowScore
+from pellucid.client.predictions import (
+    AudioFacts,
+    ImageFacts,
+    LabelScore,
+    OutOfDistribution,
+    Prediction,
+    WindowScore,
+)
 from pellucid.client.results import (
     Agreement,
     Comparison,
@@ -107,6 +114,7 @@ __all__ = [
     "ModelInput",
     "ModelState",
     "Occlusion",
+    "OutOfDistribution",
     "Parameter",
     "Parity",
     "Partial",

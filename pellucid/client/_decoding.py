@@ -59,6 +59,7 @@ def prediction(message: gateway_pb2.Prediction) -> predictions.Prediction:
                 input_digest=window.input_digest,
                 start_s=window.start_seconds,
                 end_s=window.end_seconds,
+                distance=present(window, "distance"),
             )
             for window in message.windows
         ),
@@ -66,6 +67,8 @@ def prediction(message: gateway_pb2.Prediction) -> predictions.Prediction:
         facts=_facts(message.facts),
         precision=message.precision,
         request_id=message.request_id,
+        operating_point=message.operating_point,
+        out_of_distribution=_out_of_distribution(message),
     )
 
 
@@ -80,6 +83,22 @@ def _score(message: gateway_pb2.LabelScore) -> predictions.LabelScore:
         score=message.score,
         logit=message.logit,
         above_threshold=present(message, "above_threshold"),
+        calibrated_score=present(message, "calibrated_score"),
+        spread=present(message, "spread"),
+    )
+
+
+def _out_of_distribution(
+    message: gateway_pb2.Prediction,
+) -> predictions.OutOfDistribution | None:
+    if not message.HasField("out_of_distribution"):
+        return None
+    found = message.out_of_distribution
+    return predictions.OutOfDistribution(
+        score=found.score,
+        threshold=found.threshold,
+        warning=found.warning,
+        detector=found.detector,
     )
 
 

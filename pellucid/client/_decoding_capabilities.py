@@ -73,8 +73,13 @@ def _model(message: gateway_pb2.Model) -> found.ModelCapability:
         state_reason=message.state_reason,
         precision=message.precision,
         labels=tuple(label.name for label in message.labels),
-        thresholds={
-            label.name: label.threshold for label in message.labels if label.HasField("threshold")
+        operating_points={
+            point: {
+                label.name: label.operating_points[point]
+                for label in message.labels
+                if point in label.operating_points
+            }
+            for point in message.operating_points
         },
         activation=message.activation,
         media_types=tuple(message.media_types),

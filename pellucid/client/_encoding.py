@@ -38,6 +38,8 @@ class CallOptions:
     deadline: float | None = None
     request_id: str | None = None
     window: int | None = None
+    operating_point: str | None = None
+    refuse_out_of_distribution: bool = False
 
     def plan_request(self, model: str) -> gateway_pb2.PlanExplainRequest:
         """The request for what it would cost.
@@ -60,8 +62,10 @@ class CallOptions:
             content=content,
             methods=_methods(self.methods),
             options=self._options(),
+            refuse_out_of_distribution=self.refuse_out_of_distribution,
         )
         _set(request, "window", self.window, "window")
+        _set(request, "operating_point", self.operating_point, "operating_point")
         return request
 
     def _options(self) -> methods_pb2.ExplainOptions:

@@ -123,10 +123,23 @@ class Operations:
         self._limits = found.limits
         return found
 
-    def classify(self, source: Source, model: str | None, budget: Budget) -> Operation[Prediction]:
+    def classify(
+        self,
+        source: Source,
+        model: str | None,
+        operating_point: str | None,
+        budget: Budget,
+        *,
+        refuse: bool,
+    ) -> Operation[Prediction]:
         """Classify one file."""
         content, model = yield from self._prepare(source, model, budget)
-        request = gateway_pb2.ClassifyRequest(model=model, content=content)
+        request = gateway_pb2.ClassifyRequest(
+            model=model,
+            content=content,
+            operating_point=operating_point or "",
+            refuse_out_of_distribution=refuse,
+        )
         response = yield Call("Classify", request, budget)
         return _decoding.prediction(response.prediction)
 

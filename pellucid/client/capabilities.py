@@ -105,8 +105,9 @@ class ModelCapability:
     """Arithmetic that it runs in, e.g. `float32`; `unknown` where the engine does not say."""
     labels: tuple[str, ...]
     """In the card's order."""
-    thresholds: Mapping[str, float]
-    """Score from which a label counts as present, by label; labels without one are absent."""
+    operating_points: Mapping[str, Mapping[str, float]]
+    """Raw scores from which labels count as present, by the name of the point, the default first,
+    and by label; labels without one are absent."""
     activation: str
     """`softmax`, `sigmoid` or `binary_sigmoid`."""
     media_types: tuple[str, ...]

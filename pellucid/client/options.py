@@ -35,7 +35,7 @@ class TopK:
 
 @dataclass(frozen=True)
 class AboveThreshold:
-    """Targets: every label that reaches its threshold; the highest one if none does."""
+    """Targets: every label that reaches the operating point's threshold; else the highest one."""
 
 
 Target = Label | Index | TopK | AboveThreshold
@@ -73,3 +73,9 @@ class ExplainOptions(PlanOptions, total=False):
 
     window: int | None
     """Which window of a recording is explained, from 0; by default where the target is highest."""
+    operating_point: str | None
+    """Whose thresholds decide what is present, one of the model's `operating_points` in the
+    capabilities; by default the first."""
+    refuse_out_of_distribution: bool
+    """Refuse a file that is unlike the model's training data; by default it comes with a
+    warning."""

@@ -9,11 +9,18 @@ class LabelScore:
 
     label: str
     score: float
-    """After the activation, 0 to 1."""
+    """Raw: after the activation, 0 to 1. Thresholds apply to it, and maps explain it."""
     logit: float
     """Before the activation."""
     above_threshold: bool | None
-    """The score reaches the card's threshold; None where the card gives none."""
+    """The raw score reaches the operating point's threshold; None where that gives none."""
+    calibrated_score: float | None = None
+    """The logit divided by the card's temperature, after the activation, 0 to 1: of cases like
+    those of the validation split, about this share is positive. None where the card has no
+    temperature."""
+    spread: float | None = None
+    """Of an ensemble: standard deviation of its members' calibrated scores, whose mean the score
+    is; None for other models."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,22 @@ class WindowScore:
     """Seconds from the start of the file; 0 for a picture."""
     end_s: float
     """Past the file's end where the window was padded; 0 for a picture."""
+    distance: float | None = None
+    """From the model's training data; None where it has no detector."""
+
+
+@dataclass(frozen=True)
+class OutOfDistribution:
+    """How unlike a model's training data a file is."""
+
+    score: float
+    """Distance from the training data; the median of the windows'."""
+    threshold: float
+    """Distance that one in twenty files like the training data exceeds."""
+    warning: bool
+    """The score exceeds the threshold: what the model says may mean nothing."""
+    detector: str
+    """Kind of the detector, e.g. `mahalanobis`."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +108,10 @@ class Prediction:
     """Arithmetic of the model, e.g. `float32`; `unknown` where the engine does not say."""
     request_id: str
     """Also in every service's logs."""
+    operating_point: str = ""
+    """Whose thresholds decided what is present; empty where the card has none."""
+    out_of_distribution: OutOfDistribution | None = None
+    """None where the model has no detector."""
 
     def score(self, label: str) -> LabelScore:
         """Score of one label.

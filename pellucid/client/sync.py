@@ -132,12 +132,18 @@ class Client:
         content: Source,
         model: str | None = None,
         *,
+        operating_point: str | None = None,
+        refuse_out_of_distribution: bool = False,
         deadline: float | None = None,
         request_id: str | None = None,
     ) -> Prediction:
-        """Classify one file."""
+        """Classify one file; see `ExplainOptions` for the operating point and the refusal."""
         budget = self._operations.budget(deadline, request_id)
-        return self._drive(self._operations.classify(content, model, budget))
+        return self._drive(
+            self._operations.classify(
+                content, model, operating_point, budget, refuse=refuse_out_of_distribution
+            )
+        )
 
     def plan(
         self,

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from pellucid.api.common.v1 import contract_pb2
-from pellucid.contracts.base import Baseline, InputSpec, Layout
+from pellucid.contracts.base import Baseline, InputSpec, Layout, baseline_name
 from pellucid.contracts.image import ImageContract
 from pellucid.contracts.log_mel import LogMelContract
 from pellucid.errors import InvalidArgument
@@ -51,5 +51,6 @@ __all__ = [
     "Layout",
     "LogMelContract",
     "PreprocessContract",
+    "baseline_name",
     "decode",
 ]

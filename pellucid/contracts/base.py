@@ -21,6 +21,11 @@ Rule: TypeAlias = tuple[str, bool, str]
 """Field, whether its value fits the other fields, and what it should be."""
 
 
+def baseline_name(baseline: Baseline) -> str:
+    """E.g. `mean`."""
+    return methods_pb2.Baseline.Name(baseline).removeprefix("BASELINE_").lower()
+
+
 class Layout(StrEnum):
     """Order of a tensor's axes, without the batch."""
 

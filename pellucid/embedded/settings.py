@@ -40,6 +40,9 @@ class SystemSettings(BaseModel):
     here or in `variables`; if absent, that very certificate is trusted."""
     models: frozenset[str] | None = None
     """Names of the models that are built and loaded; all where None."""
+    first: frozenset[str] = frozenset()
+    """Names of the models that are built and loaded before the system counts as ready; the others
+    follow while it serves, which needs `watch`. All are the first where none is named."""
     watch: bool = True
     """Whether model folders that appear, change or go while the system runs are followed."""
     cache: Path | None = None

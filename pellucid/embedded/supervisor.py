@@ -113,7 +113,12 @@ class Supervisor:
             return None
         url = address(LOOPBACK, ports["triton"])
         self._follower = follower = Follower(
-            settings.repository, ModelControl(url), allowed=settings.models, listener=self._listener
+            settings.repository,
+            ModelControl(url),
+            allowed=settings.models,
+            # Without anybody who follows, the others would never come.
+            first=settings.first if settings.watch else (),
+            listener=self._listener,
         )
         try:
             environment, _ = await asyncio.gather(self._environment(follower), follower.build())

@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from pellucid.client.explanations import Receipt
-from pellucid.client.predictions import AudioFacts, ImageFacts, Prediction
+from pellucid.client.predictions import AudioFacts, ImageFacts, LabelScore, Prediction
 
 
 def number(value: float) -> str:
@@ -14,6 +14,13 @@ def number(value: float) -> str:
     if value == 0:
         return "0"
     return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+
+
+def raw_and_calibrated(score: LabelScore) -> str:
+    """Both scores of a label, the calibrated one in brackets where there is one."""
+    if score.calibrated_score is None:
+        return f"{score.score:.3f}"
+    return f"{score.score:.3f} ({score.calibrated_score:.3f})"
 
 
 def facts(prediction: Prediction) -> str:
@@ -29,6 +36,17 @@ def facts(prediction: Prediction) -> str:
         case _:
             parts = []
     return " · ".join([prediction.media_type, *parts] if prediction.media_type else parts)
+
+
+def out_of_distribution(prediction: Prediction) -> str:
+    """A warning where the file is unlike the model's training data; else empty."""
+    found = prediction.out_of_distribution
+    if found is None or not found.warning:
+        return ""
+    return (
+        f"The file is unlike what {prediction.model} was trained on (distance "
+        f"{number(found.score)}, threshold {number(found.threshold)}): its scores may mean nothing"
+    )
 
 
 def parameters(receipt: Receipt) -> str:

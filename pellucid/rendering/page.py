@@ -59,7 +59,10 @@ def page_html(result: Result, canvas: Canvas, name: str, *, ended_early: str = "
         An HTML document that needs no other file.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": descriptions.number}
+    environment.filters |= {
+        "number": descriptions.number,
+        "raw_and_calibrated": descriptions.raw_and_calibrated,
+    }
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         name=name,
@@ -67,7 +70,10 @@ def page_html(result: Result, canvas: Canvas, name: str, *, ended_early: str = "
         result=result,
         prediction=result.prediction,
         scores=_scores(result.prediction),
+        calibrated=any(one.calibrated_score is not None for one in result.prediction.scores),
+        spread=all(one.spread is not None for one in result.prediction.scores),
         facts=descriptions.facts(result.prediction),
+        unlike=descriptions.out_of_distribution(result.prediction),
         canvas=canvas,
         frame=canvas.frame,
         backdrop=canvas.svg_backdrop,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pellucid.lifecycle import Kind, LifecycleEvent, Listener
+from pellucid.repository.build_process import CURRENT
 from pellucid.repository.folder import model_folders, names_of
 
 _MOST_CHARACTERS = 1_000
@@ -36,10 +37,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     build = _command(commands, "build", _build, "make every model folder complete")
     build.add_argument("--force", action="store_true", help="build even what is current")
+    _add_first(build, "built before the others")
     _command(commands, "check", _check, "say which folders have to be built")
+    docs = _command(commands, "docs", _docs, "write docs/models.md and a page of every card")
+    docs.add_argument("--check", action="store_true", help="only say whether they are up to date")
+    docs.add_argument("--out", type=Path, default=Path("docs"), help="folder of the documents")
     follow = _command(
         commands, "follow", _follow, "build what is new or changed, and load and unload it"
     )
+    _add_first(follow, "built and loaded before the others")
     follow.add_argument("--triton", required=True, metavar="HOST:PORT", help="its gRPC address")
     follow.add_argument(
         "--automatic-precision",
@@ -65,12 +71,21 @@ def _command(commands, name: str, run: Callable[[argparse.Namespace], int], what
     return command
 
 
+def _add_first(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument(
+        "--first",
+        type=names_of,
+        metavar="A,B",
+        help=f"these models are {what}",
+    )
+
+
 def _build(options: argparse.Namespace) -> int:
     # Without this tensorflow greets everybody on standard error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     listener = _writer(options.json)
     # A list, so that every folder is tried.
-    folders = model_folders(options.folder, options.models)
+    folders = model_folders(options.folder, options.models, options.first or ())
     return int(not all([_build_one(folder, options.force, listener) for folder in folders]))
 
 
@@ -82,6 +97,7 @@ def _build_one(folder: Path, force: bool, listener: Listener) -> bool:
 
     try:
         if not force and is_current(folder):
+            emit(Kind.DONE, CURRENT)
             return True
         emit(Kind.STEP, "building")
         build_model(folder, force=force)
@@ -101,12 +117,25 @@ def _check(options: argparse.Namespace) -> int:
     for folder in model_folders(options.folder, options.models):
         try:
             current = is_current(folder)
-            message = "current" if current else "has to be built"
+            message = CURRENT if current else "has to be built"
         except ModelNotBuilt as error:
             current, message = False, f"cannot be built: {_reason(error)}"
         stale += not current
         listener(LifecycleEvent(Kind.DONE if current else Kind.WARNING, folder.name, message))
     return int(stale > 0)
+
+
+def _docs(options: argparse.Namespace) -> int:
+    from pellucid.repository import documents
+
+    if not options.check:
+        documents.write(options.folder, options.out)
+        return 0
+    stale = documents.stale(options.folder, options.out)
+    listener = _writer(options.json)
+    for path in stale:
+        listener(LifecycleEvent(Kind.WARNING, str(path), "does not match the cards; write it anew"))
+    return int(bool(stale))
 
 
 def _follow(options: argparse.Namespace) -> int:
@@ -120,6 +149,7 @@ def _follow(options: argparse.Namespace) -> int:
             control,
             automatic_precision=options.automatic_precision,
             allowed=options.models,
+            first=options.first or (),
             listener=_writer(options.json),
         )
         following = asyncio.create_task(follower.follow())

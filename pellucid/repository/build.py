@@ -2,16 +2,29 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 import onnx
 
 from pellucid.cards import Card
 from pellucid.repository.classifier import classifier_graph
 from pellucid.repository.config import classifier_config, masked_config
+from pellucid.repository.detector import DISTANCE, MahalanobisDetector, add_distance
+from pellucid.repository.ensemble import ensemble_graph
 from pellucid.repository.errors import ModelNotBuilt
+from pellucid.repository.features import FEATURES, expose_features
 from pellucid.repository.folder import ModelFolder
-from pellucid.repository.graphs import read_graph, set_source, source_of
+from pellucid.repository.graphs import (
+    logits_alone,
+    output_widths,
+    read_graph,
+    set_source,
+    source_of,
+)
 from pellucid.repository.masked import masked_graph
+
+_OUTPUTS: Final = ("logits", FEATURES, DISTANCE)
+"""Of a classifier's graph; every one has the first."""
 
 
 def is_current(path: Path) -> bool:
@@ -22,10 +35,10 @@ def is_current(path: Path) -> bool:
     """
     folder = ModelFolder.read(path)
     digest = folder.weights_digest()
-    configs = _configs(folder, digest)
-    return all(_holds(path, content) for path, content in configs.items()) and _are_current(
-        folder, folder.source(digest)
-    )
+    if not _are_current(folder, folder.source(digest)):
+        return False
+    configs = _configs(folder, digest, read_graph(folder.graph))
+    return all(_holds(path, content) for path, content in configs.items())
 
 
 def build_model(path: Path, *, force: bool = False) -> None:
@@ -36,7 +49,8 @@ def build_model(path: Path, *, force: bool = False) -> None:
     and graphs are built only where the weights, the architecture or the shape have changed.
 
     Args:
-        path: folder with `card.yaml` and `<version>/weights.safetensors` or `<version>/model.onnx`.
+        path: folder with `card.yaml` and `<version>/weights.safetensors` or `<version>/model.onnx`;
+            an ensemble's needs neither, and its members, beside it, are built with it.
         force: build graphs that are current, too.
 
     Raises:
@@ -46,11 +60,13 @@ def build_model(path: Path, *, force: bool = False) -> None:
     digest = folder.weights_digest()
     source = folder.source(digest)
     if force or not _are_current(folder, source):
-        graphs = _graphs(folder, source)
+        graph, graphs = _graphs(folder, source)
     else:
-        graphs = {}
-        _check(read_graph(folder.graph), folder.card)
-    configs = _configs(folder, digest)
+        graph, graphs = read_graph(folder.graph), {}
+        _check(graph, folder.card)
+    if folder.card.detector is not None and DISTANCE not in output_widths(graph):
+        raise ModelNotBuilt(f"the card of {folder.card.name} has a detector, model.onnx has none")
+    configs = _configs(folder, digest, graph)
     if not all(_holds(path, content) for path, content in graphs.items()):
         # Without a configuration a folder is not loaded: should the building end half way, no
         # graph is served under the digest of another.
@@ -65,23 +81,42 @@ def _are_current(folder: ModelFolder, source: str) -> bool:
     return all(_source_in(graph) == source for graph in graphs)
 
 
-def _graphs(folder: ModelFolder, source: str) -> dict[Path, bytes]:
-    card = folder.card
-    if folder.builds and card.architecture is not None:
-        graph = classifier_graph(card, card.architecture, folder.weights)
-        set_source(graph, source)
-    else:
-        graph = read_graph(folder.graph)
-    _check(graph, card)
-    masked = masked_graph(graph, card.preprocess.channel_axis)
+def _graphs(folder: ModelFolder, source: str) -> tuple[onnx.ModelProto, dict[Path, bytes]]:
+    """The classifier's graph, and the content of every graph that has to be written."""
+    graph = _classifier(folder)
+    _check(graph, folder.card)
+    masked = masked_graph(logits_alone(graph), folder.card.preprocess.channel_axis)
     set_source(masked, source)
-    built = {folder.graph: graph.SerializeToString()} if folder.builds else {}
-    return built | {folder.masked_graph: masked.SerializeToString()}
+    built = {}
+    if folder.builds:
+        set_source(graph, source)
+        built = {folder.graph: graph.SerializeToString()}
+    return graph, built | {folder.masked_graph: masked.SerializeToString()}
 
 
-def _configs(folder: ModelFolder, digest: str) -> dict[Path, bytes]:
+def _classifier(folder: ModelFolder) -> onnx.ModelProto:
+    card = folder.card
+    if card.members:
+        for member in folder.members:
+            build_model(member.path)
+        members = [(member.card, read_graph(member.graph)) for member in folder.members]
+        return ensemble_graph(card, members)
+    if not folder.builds or card.architecture is None:
+        return read_graph(folder.graph)
+    graph = classifier_graph(card, card.architecture, folder.weights)
+    expose_features(graph)
+    if card.detector is not None:
+        detector = MahalanobisDetector.read(folder.detector)
+        add_distance(graph, detector, card.preprocess.channel_axis)
+    return graph
+
+
+def _configs(folder: ModelFolder, digest: str, graph: onnx.ModelProto) -> dict[Path, bytes]:
+    widths = output_widths(graph)
+    # Whatever else a graph may have that somebody brings, nobody would ask for.
+    outputs = {name: widths[name] for name in _OUTPUTS if name in widths}
     return {
-        folder.config: classifier_config(folder.card, digest).encode(),
+        folder.config: classifier_config(folder.card, digest, outputs).encode(),
         folder.masked_config: masked_config(folder.card, digest).encode(),
     }
 

@@ -3,21 +3,32 @@
 import asyncio
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from pellucid.lifecycle import Kind, LifecycleEvent, Listener
 from pellucid.repository.errors import BuilderFailed
 
+CURRENT: Final = "current"
+"""What the builder says of a model that had not to be built."""
 BUILDER = (sys.executable, "-m", "pellucid.repository", "build", "--json")
 """The command that builds; the folder and the names of models follow."""
+_LAST: Final = ("nice", "-n", "10")
+
+Settled = Callable[[str], None]
 
 
 async def build_repository(
     repository: Path,
     listener: Listener,
     allowed: Collection[str] | None = None,
+    *,
+    first: Collection[str] = (),
+    force: bool = False,
+    in_background: bool = False,
+    settled: Settled = lambda name: None,
     builder: tuple[str, ...] = BUILDER,
 ) -> dict[str, str]:
     """Build every graph and configuration that is missing or stale.
@@ -28,6 +39,10 @@ async def build_repository(
         repository: of the models.
         listener: receives what the builder does; a model that cannot be built is a warning.
         allowed: names of the models to build; all where None.
+        first: names of those that are built before the others.
+        force: build even what is current.
+        in_background: leave the cores to whoever else wants them.
+        settled: called with the name of each model that is built, is current or cannot be built.
         builder: the command that builds.
 
     Returns:
@@ -36,15 +51,16 @@ async def build_repository(
     Raises:
         BuilderFailed: the builder itself did not work.
     """
-    models = () if allowed is None else ("--models", ",".join(sorted(allowed)))
+    command = (*_LAST, *builder) if in_background else builder
+    options = (*_names("--models", allowed), *_names("--first", first))
     process = await asyncio.create_subprocess_exec(
-        *(*builder, str(repository), *models),
+        *(*command, str(repository), *options, *(["--force"] if force else [])),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     errors = asyncio.create_task(_read(process.stderr))
     try:
-        failures = await _relay(process.stdout, listener)
+        failures = await _relay(process.stdout, listener, settled)
         status = await process.wait()
         output = await errors
     finally:
@@ -59,7 +75,13 @@ async def build_repository(
     return failures
 
 
-async def _relay(stream: asyncio.StreamReader | None, listener: Listener) -> dict[str, str]:
+def _names(option: str, names: Collection[str] | None) -> tuple[str, ...]:
+    return (option, ",".join(sorted(names))) if names else ()
+
+
+async def _relay(
+    stream: asyncio.StreamReader | None, listener: Listener, settled: Settled
+) -> dict[str, str]:
     """Pass the builder's events on until it ends, with the seconds that a model has taken."""
     assert stream is not None
     failures: dict[str, str] = {}
@@ -78,9 +100,12 @@ async def _relay(stream: asyncio.StreamReader | None, listener: Listener) -> dic
             # Libraries write lines of their own.
             with suppress(ValueError):
                 event = LifecycleEvent.from_json(line.result())
-                listener(event)
+                if event.message != CURRENT:
+                    listener(event)
                 if event.kind is Kind.WARNING:
                     failures[event.subject] = event.message
+                if event.kind in (Kind.WARNING, Kind.DONE):
+                    settled(event.subject)
                 building = event.subject if event.kind is Kind.STEP else ""
                 began = time.monotonic()
             line = asyncio.ensure_future(stream.readline())

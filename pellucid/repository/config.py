@@ -10,6 +10,7 @@ from pellucid.cards import (
     CARD_PARAMETER,
     DIGEST_PARAMETER,
     MASKED_SUFFIX,
+    MEMBER_SCORES,
     PRECISION_PARAMETER,
     ROLE_PARAMETER,
     Card,
@@ -27,14 +28,24 @@ _HEADER = (
 )
 
 
-def classifier_config(card: Card, weights_digest: str) -> str:
-    """Text of the classifier's `config.pbtxt`."""
+def classifier_config(card: Card, weights_digest: str, outputs: Mapping[str, int]) -> str:
+    """Text of the classifier's `config.pbtxt`.
+
+    Args:
+        card: the model's.
+        weights_digest: of what it was built from.
+        outputs: width of each output of its graph, `logits` among them.
+    """
     config = _base(card, card.name, weights_digest, "classifier")
     config.max_batch_size = MAX_BATCH_SIZE
     config.dynamic_batching.SetInParent()
     config.instance_group.add(count=1)
     config.input.add(name="input", data_type=pb.TYPE_FP32, dims=card.preprocess.shape)
-    config.output.add(name="logits", data_type=pb.TYPE_FP32, dims=[card.logits])
+    for name, width in outputs.items():
+        config.output.add(name=name, data_type=pb.TYPE_FP32, dims=[width])
+    if card.members:
+        dims = [len(card.members), card.logits]
+        config.output.add(name=MEMBER_SCORES, data_type=pb.TYPE_FP32, dims=dims)
     return _text(config)
 
 

@@ -33,6 +33,25 @@ def rename_value(model: onnx.ModelProto, old: str, new: str) -> None:
             value.name = new
 
 
+def logits_alone(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a graph that has no other output; engines drop what only those need."""
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    kept = [value for value in plain.graph.output if value.name == "logits"]
+    del plain.graph.output[:]
+    plain.graph.output.extend(kept)
+    return plain
+
+
+def output_widths(model: onnx.ModelProto) -> dict[str, int]:
+    """Width of each output that is `(N, width)`, by name."""
+    shapes = {
+        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in model.graph.output
+    }
+    return {name: shape[1] for name, shape in shapes.items() if len(shape) == 2}
+
+
 def source_of(model: onnx.ModelProto) -> str | None:
     """Digest of what a graph was built from; None where Pellucid did not build it."""
     return next((p.value for p in model.metadata_props if p.key == SOURCE_KEY), None)

@@ -1,7 +1,6 @@
 """Brings a Triton to what a repository holds: loads, replaces and unloads models."""
 
 import asyncio
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,9 @@ from pathlib import Path
 from pellucid.lifecycle import Kind, LifecycleEvent, Listener
 from pellucid.repository.desired import DesiredModel, Identity, complete_models
 from pellucid.repository.errors import RepositoryError
-from pellucid.repository.folder import GRAPH
 from pellucid.repository.model_control import READY, ModelControl
+from pellucid.repository.unloadable import failed_model, waiting_model
 
-FAILURE_PARAMETER = "pellucid_failure"
-"""Triton parameter of a model that cannot be served: why, for the repository index to say."""
 _LOADS_AT_ONCE = 4
 """As many as Triton itself loads at once; every one takes a thread of ours meanwhile."""
 
@@ -62,13 +59,20 @@ class Loader:
         self._refused: dict[str, Identity | str] = {}
         """What of a model did not load last: what would have been loaded, or a reason."""
 
-    async def reconcile(self, automatic_precision: str, not_built: Mapping[str, str]) -> bool:
+    async def reconcile(
+        self,
+        automatic_precision: str,
+        not_built: Mapping[str, str],
+        waiting: Collection[str] = (),
+    ) -> bool:
         """Load, replace and unload whatever differs; a model that does not load is a warning.
 
         Args:
             automatic_precision: what Triton's engine computes in where a card leaves the choice.
             not_built: why models could not be built, by name; Triton's index says it where
                 nothing older is loaded.
+            waiting: names of models whose folders are not to be read yet. They stay as they are;
+                where nothing is loaded, Triton's index says that they wait.
 
         Returns:
             Whether there was anything to do; what Triton has refused before is not tried again.
@@ -79,7 +83,9 @@ class Loader:
         async with self._lock:
             models = complete_models(self._repository, self._allowed)
             loaded = await asyncio.to_thread(self._read_loaded)
-            unloaded = await self._unload_absent(models, loaded)
+            # A folder that is being built lacks files for a moment.
+            unloaded = not waiting and await self._unload_absent(models, loaded)
+            models = {name: models[name] for name in models if name not in waiting}
             changes, unreadable = await asyncio.to_thread(
                 self._plan, models, loaded, automatic_precision
             )
@@ -95,6 +101,7 @@ class Loader:
                 if name in unreadable:
                     self._emit(Kind.WARNING, name, reason)
                 await self._publish_failure(name, reason)
+            await self._publish_waiting(waiting, loaded)
             return bool(unloaded or changes or failures)
 
     def _read_loaded(self) -> _Loaded:
@@ -206,17 +213,15 @@ class Loader:
 
     async def _publish_failure(self, name: str, reason: str) -> None:
         """Have Triton try what cannot load, so that its index says why."""
-        config = {
-            "name": name,
-            "backend": "onnxruntime",
-            "input": [{"name": "input", "data_type": "TYPE_FP32", "dims": [-1]}],
-            "output": [{"name": "logits", "data_type": "TYPE_FP32", "dims": [-1]}],
-            "parameters": {FAILURE_PARAMETER: {"string_value": reason}},
-        }
-        # The drop-in backend says the reason; ONNX Runtime says that this is no graph.
-        files = {f"1/{GRAPH}": reason.encode()}
-        await asyncio.to_thread(self._control.load, name, json.dumps(config), files)
+        await asyncio.to_thread(self._control.load, *failed_model(name, reason))
         self._refused[name] = reason
+
+    async def _publish_waiting(self, names: Collection[str], loaded: _Loaded) -> None:
+        """Have Triton's index say what is to come."""
+        for name in sorted(names):
+            # Of one that failed before, the index says more.
+            if name not in loaded.ready and name not in loaded.failed:
+                await asyncio.to_thread(self._control.load, *waiting_model(name))
 
     def _emit(self, kind: Kind, subject: str, message: str, done: int = 0, total: int = 0) -> None:
         self._listener(LifecycleEvent(kind, subject, message, done, total))

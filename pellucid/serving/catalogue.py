@@ -246,7 +246,7 @@ def _not_served(entry: Entry, field: str) -> PellucidError:
         f"{name} is not ready: {entry.reason}",
         field=field,
         remedy="load it, or wait",
-        retry_after_s=5.0 if entry.state is State.UNLOADED else 1.0,
+        retry_after_s=entry.retry_after_s,
         model=name,
     )
 

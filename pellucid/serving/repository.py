@@ -24,6 +24,7 @@ from pellucid.cards import (
     Card,
     first_error,
 )
+from pellucid.repository.unloadable import BUILDING_S, WAITS
 from pellucid.serving.served_model import UNKNOWN_PRECISION, Entry, ServedModel, State
 from pellucid.serving.triton import unanswered
 
@@ -176,9 +177,11 @@ def _waiting(name: str, versions: Sequence[Version]) -> Entry:
     """A model none of whose versions is ready."""
     if any(each.state in ("LOADING", "UNLOADING") for each in versions):
         return Entry(name, State.LOADING, "it is loading, or unloading")
+    if any(WAITS in each.reason for each in versions):
+        return Entry(name, State.LOADING, f"it {WAITS}", retry_after_s=BUILDING_S)
     if (reason := _failure(each.reason for each in versions)) is not None:
         return Entry(name, State.FAILED, reason)
-    return Entry(name, State.UNLOADED, "it is not loaded")
+    return Entry(name, State.UNLOADED, "it is not loaded", retry_after_s=5.0)
 
 
 def _failure(reasons: Iterable[str]) -> str | None:

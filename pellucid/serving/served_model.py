@@ -57,3 +57,5 @@ class Entry:
     """Why it is not ready; empty where it is."""
     model: ServedModel | None = None
     """Where it is ready."""
+    retry_after_s: float = 1.0
+    """When to come back, where it is not ready."""

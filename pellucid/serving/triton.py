@@ -13,6 +13,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
+from pellucid.cards import MEMBER_SCORES
 from pellucid.errors import (
     BackendUnavailable,
     DeadlineTooShort,
@@ -32,6 +33,8 @@ PRECISION: Final = "precision"
 """Response parameter in which a backend may say which arithmetic it used."""
 WEIGHTS_DIGEST: Final = "weights_digest"
 """Response parameter in which a backend may say which weights it used, as SHA-256."""
+DISTANCE: Final = "distance"
+"""Output `(N, 1)` of a classifier with a detector: how far inputs are from its training data."""
 _STUB_DIED: Final = "is not healthy"
 """Triton of an instance of a Python-based backend whose process died; another may answer."""
 
@@ -47,6 +50,10 @@ class Answer:
     """`(N, K')`."""
     precision: str
     """The arithmetic they were computed in, e.g. `float32`."""
+    members: FloatArray | None = None
+    """Of an ensemble, where asked for: calibrated scores of its `M` members, `(N, M, K')`."""
+    distances: FloatArray | None = None
+    """From the training data, `(N,)`; None where the model has no detector, or none was asked."""
 
 
 class TritonInference:
@@ -99,6 +106,10 @@ class TritonInference:
         )
         request.inputs.add(name="input", datatype="FP32", shape=batch.shape)
         request.outputs.add(name="logits")
+        if model.card.members:
+            request.outputs.add(name=MEMBER_SCORES)
+        if model.card.detector is not None:
+            request.outputs.add(name=DISTANCE)
         timeout = min(deadline.timeout(), self._timeout_s)
         try:
             response = await self._stub.ModelInfer(request, timeout=timeout)
@@ -140,8 +151,13 @@ def check_answer(
     if precision and model.precision not in (precision, UNKNOWN_PRECISION):
         mark_stale(model.card.name)
         raise changed(model, f"{precision} answered, not {model.precision}")
-    logits = _logits(response, model, rows, finite=finite)
-    return Answer(logits, precision or model.precision)
+    logits = _values(response, "logits", model, (rows, model.card.logits), finite=finite)
+    return Answer(
+        logits,
+        precision or model.precision,
+        InferResult(response).as_numpy(MEMBER_SCORES),
+        _distances(response, model, rows),
+    )
 
 
 def joined(model: ServedModel, parts: Sequence[Answer]) -> Answer:
@@ -153,7 +169,17 @@ def joined(model: ServedModel, parts: Sequence[Answer]) -> Answer:
     precisions = {part.precision for part in parts}
     if len(precisions) > 1:
         raise changed(model, f"answered in {' and in '.join(sorted(precisions))}")
-    return Answer(np.concatenate([part.logits for part in parts]), precisions.pop())
+    return Answer(
+        np.concatenate([part.logits for part in parts]),
+        precisions.pop(),
+        _concatenated([part.members for part in parts]),
+        _concatenated([part.distances for part in parts]),
+    )
+
+
+def _concatenated(parts: Sequence[FloatArray | None]) -> FloatArray | None:
+    given = [part for part in parts if part is not None]
+    return np.concatenate(given) if given else None
 
 
 def translate(
@@ -214,17 +240,29 @@ def changed(model: ServedModel, what: str) -> ModelChanged:
     )
 
 
-def _logits(
-    response: service_pb2.ModelInferResponse, model: ServedModel, rows: int, *, finite: bool
+def _distances(
+    response: service_pb2.ModelInferResponse, model: ServedModel, rows: int
+) -> FloatArray | None:
+    if all(output.name != DISTANCE for output in response.outputs):
+        return None
+    return _values(response, DISTANCE, model, (rows, 1), finite=True)[:, 0]
+
+
+def _values(
+    response: service_pb2.ModelInferResponse,
+    output: str,
+    model: ServedModel,
+    expected: tuple[int, int],
+    *,
+    finite: bool,
 ) -> FloatArray:
-    expected = (rows, model.card.logits)
-    logits = InferResult(response).as_numpy("logits")
-    shape = None if logits is None else logits.shape
+    values = InferResult(response).as_numpy(output)
+    shape = None if values is None else values.shape
     if shape != expected:
         raise _broken(model, f"answered {shape} where its card promises {expected}")
-    if finite and not np.isfinite(logits).all():
+    if finite and not np.isfinite(values).all():
         raise _broken(model, "answered with what is no number")
-    return np.asarray(logits, dtype=np.float32)
+    return np.asarray(values, dtype=np.float32)
 
 
 def _broken(model: ServedModel, what: str) -> ModelBroken:

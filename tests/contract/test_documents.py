@@ -12,9 +12,10 @@ from typer.main import get_command
 from pellucid.cli import app, system
 from pellucid.client.connection import DEFAULT_URL
 from pellucid.embedded.settings import SystemSettings
+from pellucid.repository.documents import stale
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "samples" / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "samples" / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 TEXT = "\n".join(path.read_text() for path in DOCUMENTS)
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 
@@ -56,3 +57,7 @@ def test_the_documented_port_is_the_default_everywhere() -> None:
     assert f"localhost:{port}" == DEFAULT_URL
     assert SystemSettings().gateway_port == int(port)
     assert inspect.signature(system.up).parameters["port"].default == int(port)
+
+
+def test_the_pages_of_the_models_are_those_of_their_cards() -> None:
+    assert stale(ROOT / "triton_repo", ROOT / "docs") == []

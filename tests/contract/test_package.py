@@ -151,7 +151,11 @@ def test_the_command_names_the_extra_that_it_lacks(installed: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
-    [(["--help"], 0, "Classify files"), (["up"], 5, "runs from a checkout of Pellucid")],
+    [
+        (["--help"], 0, "Classify files"),
+        (["up"], 5, "runs from a checkout of Pellucid"),
+        (["train", "any"], 5, "trained in a checkout of Pellucid"),
+    ],
 )
 def test_the_command_comes_with_its_extra(
     installed: Path, metadata: Message, arguments: list[str], code: int, words: str

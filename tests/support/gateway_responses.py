@@ -52,9 +52,12 @@ def model(name: str, modality: str, media_types: tuple[str, ...]) -> gateway_pb2
         modality=modality,
         state=gateway_pb2.MODEL_STATE_READY,
         labels=[
-            gateway_pb2.Label(name="normal", threshold=0.5),
+            gateway_pb2.Label(
+                name="normal", threshold=0.5, operating_points={"lax": 0.125, "balanced": 0.5}
+            ),
             gateway_pb2.Label(name="other"),
         ],
+        operating_points=["balanced", "lax"],
         activation="softmax",
         media_types=media_types,
         methods=[method_capability(method) for method in METHODS],
@@ -114,10 +117,12 @@ def parameters(kind: Any) -> list[explain_pb2.Parameter]:
 
 
 def prediction(model: str, sound: bool) -> gateway_pb2.Prediction:
-    """Two labels; sound has three windows."""
+    """Two labels; sound has three windows, and is unlike the training data."""
     scores = [
-        gateway_pb2.LabelScore(label="normal", score=0.06, logit=-2.75, above_threshold=False),
-        gateway_pb2.LabelScore(label="other", score=0.94, logit=2.75),
+        gateway_pb2.LabelScore(
+            label="normal", score=0.06, logit=-2.75, above_threshold=False, calibrated_score=0.125
+        ),
+        gateway_pb2.LabelScore(label="other", score=0.94, logit=2.75, calibrated_score=0.875),
     ]
     if sound:
         facts = media_pb2.MediaFacts(
@@ -132,9 +137,17 @@ def prediction(model: str, sound: bool) -> gateway_pb2.Prediction:
             image=media_pb2.ImageFacts(width=320, height=260, bit_depth=8, colour="grey"),
         )
     windows = [
-        gateway_pb2.WindowScore(scores=scores, start_seconds=start, end_seconds=start + 2.0)
+        gateway_pb2.WindowScore(
+            scores=scores,
+            start_seconds=start,
+            end_seconds=start + 2.0,
+            distance=2.5 if sound else None,
+        )
         for start in ((0.0, 1.0, 2.0) if sound else (0.0,))
     ]
+    unlike = gateway_pb2.OutOfDistribution(
+        score=2.5, threshold=1.5, warning=True, detector="mahalanobis"
+    )
     return gateway_pb2.Prediction(
         model=model,
         model_version="1",
@@ -144,6 +157,8 @@ def prediction(model: str, sound: bool) -> gateway_pb2.Prediction:
         facts=facts,
         precision="float32",
         request_id="made-up",
+        operating_point="balanced",
+        out_of_distribution=unlike if sound else None,
     )
 
 

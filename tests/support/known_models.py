@@ -1,6 +1,7 @@
 """Models whose right explanation is known: small graphs made by hand, each with its card."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pellucid.cards import Card
 from pellucid.repository.build import build_model
+from pellucid.scores import calibrated
 
 Floats = NDArray[np.float32]
 
@@ -66,12 +68,44 @@ class LinearModel:
         return inputs.reshape(len(inputs), -1) @ flat.T + self.bias
 
 
-def linear_model(repository: Path, name: str = "linear", *, seed: int = 0) -> LinearModel:
+@dataclass(frozen=True)
+class Ensemble:
+    """The mean of the calibrated scores of linear models of one output and contract."""
+
+    folder: Path
+    card: Card
+    members: tuple[LinearModel, ...]
+
+    def member_scores(self, inputs: Floats) -> Floats:
+        """Calibrated scores of the members, `(N, M, K)`, of inputs `(N, *shape)`."""
+        found = [calibrated(model.card, model.logits(inputs)) for model in self.members]
+        return np.stack(found, axis=1)
+
+    def scores(self, inputs: Floats) -> Floats:
+        """Their mean, `(N, K)`."""
+        mean: Floats = self.member_scores(inputs).mean(axis=1)
+        return mean
+
+
+def write_ensemble(repository: Path, name: str, members: Sequence[LinearModel]) -> Ensemble:
+    """Write an ensemble's folder and build what Triton needs of it."""
+    facts = members[0].card.model_dump(mode="json", exclude_defaults=True, exclude={"calibration"})
+    names = [member.card.name for member in members]
+    card = Card.model_validate(facts | {"name": name, "members": names})
+    folder = write_card(repository, card)
+    build_model(folder)
+    return Ensemble(folder, card, tuple(members))
+
+
+def linear_model(
+    repository: Path, name: str = "linear", *, seed: int = 0, temperature: float | None = None
+) -> LinearModel:
     """Three labels over a 32 by 32 grey picture, random weights, softmax."""
     rng = np.random.default_rng(seed)
     weights = rng.normal(0, 0.1, (3, 1, 32, 32)).astype(np.float32)
     bias = rng.normal(0, 0.1, 3).astype(np.float32)
-    card = _card(name, labels=["first", "second", "third"], activation="softmax")
+    labels = ["first", "second", "third"]
+    card = _card(name, labels=labels, activation="softmax", temperature=temperature)
     return write_linear(repository, card, weights, bias)
 
 
@@ -97,22 +131,36 @@ def planted_tone_model(repository: Path, name: str = "planted_tone") -> LinearMo
     return write_linear(repository, card, weights, np.array([0, -8], np.float32))
 
 
-def binary_model(repository: Path, name: str = "binary", *, seed: int = 1) -> LinearModel:
+def binary_model(
+    repository: Path, name: str = "binary", *, seed: int = 1, temperature: float | None = None
+) -> LinearModel:
     """One logit, that of `ill`; `well` is its negation."""
     weights = np.random.default_rng(seed).normal(0, 0.1, (1, 1, 32, 32)).astype(np.float32)
-    card = _card(name, labels=["well", "ill"], activation="binary_sigmoid", positive_label="ill")
+    card = _card(
+        name,
+        labels=["well", "ill"],
+        activation="binary_sigmoid",
+        positive_label="ill",
+        temperature=temperature,
+    )
     return write_linear(repository, card, weights, np.array([0.25], np.float32))
 
 
 def write_linear(repository: Path, card: Card, weights: Floats, bias: Floats) -> LinearModel:
     """Write a linear model's folder and build what Triton needs of it."""
+    folder = write_card(repository, card)
+    onnx.save_model(linear_graph(weights, bias), folder / "1" / "model.onnx")
+    build_model(folder)
+    return LinearModel(folder, card, weights, bias)
+
+
+def write_card(repository: Path, card: Card) -> Path:
+    """Write a model's folder with its card and nothing else."""
     folder = repository / card.name
     (folder / "1").mkdir(parents=True)
     text = yaml.safe_dump(card.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
     (folder / "card.yaml").write_text(text, encoding="utf-8")
-    onnx.save_model(linear_graph(weights, bias), folder / "1" / "model.onnx")
-    build_model(folder)
-    return LinearModel(folder, card, weights, bias)
+    return folder
 
 
 def linear_graph(weights: Floats, bias: Floats) -> onnx.ModelProto:
@@ -143,6 +191,7 @@ def _card(
     positive_label: str | None = None,
     modality: str = "photo",
     preprocess: dict[str, Any] | None = None,
+    temperature: float | None = None,
 ) -> Card:
     return Card.model_validate(
         {
@@ -154,6 +203,7 @@ def _card(
             "labels": labels,
             "output": {"activation": activation, "positive_label": positive_label},
             "preprocess": preprocess or IMAGE,
+            "calibration": temperature and {"temperature": temperature},
         }
     )
 

@@ -32,7 +32,8 @@ class Graph:
 
     parameters: Mapping[str, str]
     width: int = 3
-    """Of its answers: so many values of each input are its logits."""
+    """Of its answers: so many values of each input are its logits; the size of the first is its
+    distance from the training data, where that is asked for."""
     max_batch: int = 16
     state: str = READY
     reason: str = ""
@@ -145,6 +146,10 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             raw_output_contents=[np.ascontiguousarray(rows).tobytes()],
         )
         answer.outputs.add(name="logits", datatype="FP32", shape=rows.shape)
+        if any(output.name == "distance" for output in request.outputs):
+            distances = np.abs(rows[:, :1])
+            answer.outputs.add(name="distance", datatype="FP32", shape=distances.shape)
+            answer.raw_output_contents.append(distances.tobytes())
         for key, value in graph.says.items():
             answer.parameters[key].string_param = value
         return answer

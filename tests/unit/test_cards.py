@@ -70,6 +70,44 @@ def test_a_card_has_no_name_of_a_masked_graph():
     assert card(name="tone_masked_2").name == "tone_masked_2"
 
 
+def message(**fields: Any) -> str:
+    with pytest.raises(ValidationError) as caught:
+        Card.model_validate(card().model_dump() | fields)
+    return str(caught.value)
+
+
+def test_the_first_operating_point_stays_the_first_on_the_way_through_json():
+    points = {"sensitive": {"yes": 0.2}, "balanced": {"yes": 0.4}}
+    told = Card.model_validate(card().model_dump() | {"operating_points": points})
+    assert list(Card.from_json(told.to_json()).operating_points) == ["sensitive", "balanced"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"operating_points": {"balanced": {"maybe": 0.5}}}, "operating point balanced names no"),
+        ({"operating_points": {"balanced": {"yes": 1.5}}}, "less than or equal to 1"),
+        ({"operating_points": {"balanced": {}}}, "at least 1 item"),
+        ({"calibration": {"temperature": {"yes": 1.0}}}, "give one temperature where labels"),
+        ({"calibration": {"temperature": 0}}, "greater than 0"),
+        ({"members": ["one"]}, "members: name two models or more"),
+        ({"members": ["one", "tone"]}, "a model is no member of itself"),
+        (
+            {"output": {"activation": "sigmoid"}, "calibration": {"temperature": 1.5}},
+            "and one by label where they are independent",
+        ),
+        (
+            {"output": {"activation": "sigmoid"}, "calibration": {"temperature": {"maybe": 1}}},
+            "calibration names no label",
+        ),
+    ],
+)
+def test_thresholds_and_temperatures_that_fit_no_label_are_refused(
+    fields: dict[str, Any], words: str
+):
+    assert words in message(**fields)
+
+
 def test_the_modality_is_the_cards_own_word():
     assert card(modality="skin_lesion").modality == "skin_lesion"
     assert faults(modality="Skin lesion") == ["modality"]

@@ -9,10 +9,12 @@ from pellucid.api.explain.v1.methods_pb2 import Target
 from pellucid.cards import Card
 from pellucid.errors import InvalidArgument, UnknownLabel
 from pellucid.scores import (
+    calibrated,
     check_targets,
     expected_targets,
     label_logits,
     probabilities,
+    resolve_operating_point,
     resolve_targets,
 )
 
@@ -76,9 +78,9 @@ def test_targets_keep_their_order_and_lose_their_repetitions() -> None:
 
 
 def test_all_above_their_thresholds_are_explained_the_highest_first() -> None:
-    thresholds = {"a": 0.3, "b": 0.9}
+    points = {"balanced": {"a": 0.3, "b": 0.9}}
     chosen = resolve_targets(
-        card("sigmoid", thresholds=thresholds),
+        card("sigmoid", operating_points=points),
         [Target(above_threshold=True)],
         floats([0.4, 0.8, 0.7])[0],
         "t",
@@ -121,12 +123,69 @@ def test_a_request_has_a_limited_number_of_targets() -> None:
 def test_of_two_classes_the_one_that_reached_its_threshold_is_present_alone() -> None:
     binary = card(
         labels=["normal", "ill"],
-        thresholds={"ill": 0.2},
+        operating_points={"balanced": {"ill": 0.2}},
         output={"activation": "binary_sigmoid", "positive_label": "ill"},
     )
     wanted = [Target(above_threshold=True)]
     for score, present in ((0.3, [1]), (0.1, [0]), (0.9, [1])):
         assert resolve_targets(binary, wanted, floats([1 - score, score])[0], "t") == present
+
+
+def test_a_request_chooses_whose_thresholds_decide_what_is_present() -> None:
+    points = {"strict": {"a": 0.9, "b": 0.9, "c": 0.9}, "lax": {"a": 0.1, "b": 0.1, "c": 0.1}}
+    found = [
+        resolve_targets(
+            card("sigmoid", operating_points=points),
+            [Target(above_threshold=True)],
+            floats([0.05, 0.3, 0.95])[0],
+            "t",
+            point,
+        )
+        for point in ("", "strict", "lax")
+    ]
+    assert found == [[2], [2], [2, 1]]
+
+
+def test_the_operating_point_is_the_cards_first_unless_one_is_named() -> None:
+    model = card(operating_points={"balanced": {"a": 0.4}, "sensitive": {"a": 0.2}})
+    assert resolve_operating_point(model, "") == "balanced"
+    assert resolve_operating_point(model, "sensitive") == "sensitive"
+    assert resolve_operating_point(card(), "") == ""
+
+
+@pytest.mark.parametrize(
+    ("points", "remedy"),
+    [
+        ({"balanced": {"a": 0.4}, "sensitive": {"a": 0.2}}, "choose one of: balanced, sensitive"),
+        ({}, "leave it out: the model has none"),
+    ],
+)
+def test_an_operating_point_that_the_model_does_not_have_is_refused(
+    points: dict[str, Any], remedy: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        resolve_operating_point(card(operating_points=points), "lucky")
+    assert (caught.value.field, caught.value.remedy) == ("operating_point", remedy)
+
+
+def test_a_temperature_of_two_halves_the_logits_before_the_activation() -> None:
+    model = card(calibration={"temperature": 2})
+    assert calibrated(model, floats([2, 4, 6])) == pytest.approx(
+        probabilities(model, floats([1, 2, 3]))
+    )
+
+
+def test_both_classes_of_a_single_logit_are_calibrated() -> None:
+    model = card("binary_sigmoid", ("well", "ill"), calibration={"temperature": 0.5})
+    assert calibrated(model, floats([1]))[0] == pytest.approx([0.1192, 0.8808], abs=1e-4)
+
+
+def test_labels_without_a_temperature_have_no_calibrated_score() -> None:
+    model = card("sigmoid", calibration={"temperature": {"a": 2, "c": 1}})
+    scores = calibrated(model, floats([2, 2, 2]))[0]
+    assert scores[[0, 2]] == pytest.approx([0.7311, 0.8808], abs=1e-4)
+    assert np.isnan(scores[1])
+    assert np.isnan(calibrated(card(), floats([1, 2, 3]))).all()
 
 
 @pytest.mark.parametrize(

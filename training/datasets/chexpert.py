@@ -13,6 +13,7 @@ from training.datasets.manifests import Row, read_manifest
 from training.datasets.pictures import BadData, Pictures, read_pictures
 from training.datasets.splits import split_of
 
+_FINDINGS = {"1", "1.0", "0", "0.0", "-1", "-1.0"}
 _UNCERTAIN = {"positive": 1.0, "negative": 0.0, "ignored": math.nan}
 
 
@@ -54,7 +55,6 @@ class CheXpert(BaseModel):
             raise BadData(f"{path} has no picture for the {split} split")
         contract = card.preprocess
         assert isinstance(contract, ImageContract)
-        # Paths are CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg
         files = [folder.joinpath(*Path(row["Path"]).parts[1:]) for row in rows]
         images, kept = read_pictures(files, contract.channels, contract.plane)
         rows = [rows[number] for number in kept]
@@ -64,6 +64,7 @@ class CheXpert(BaseModel):
             torch.tensor(findings),
             tuple(_patient(row) for row in rows),
             tuple(row["Frontal/Lateral"].lower() for row in rows),
+            left_out=len(files) - len(kept),
         )
 
     def _wanted(self, row: Row, split: str) -> bool:
@@ -74,8 +75,15 @@ class CheXpert(BaseModel):
     def _target(self, value: str) -> float:
         if value.strip() == "":
             return 0.0
-        return _UNCERTAIN[self.uncertain] if float(value) < 0 else float(value)
+        if value.strip() not in _FINDINGS:
+            raise BadData(f"a finding in {self.folder} is {value!r}; it is 1, 0, -1 or empty")
+        finding = float(value)
+        return _UNCERTAIN[self.uncertain] if finding < 0 else finding
 
 
 def _patient(row: Row) -> str:
-    return Path(row["Path"]).parts[2]
+    # CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg
+    parts = Path(row["Path"]).parts
+    if len(parts) != 5:
+        raise BadData(f"{row['Path']!r} is not SET/SPLIT/PATIENT/STUDY/FILE")
+    return parts[2]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pellucid.contracts import LogMelContract
 from training.datasets.manifests import Row
-from training.datasets.pictures import BadData
+from training.datasets.pictures import BadData, check_contents, check_owners
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,10 @@ class Clips:
     """Whose each clip is: a person, or an engine with a voice."""
     twins: NDArray[np.int64]
     """Row of the human clip that a clip was resynthesised from, or `ALONE`, `(N,)`."""
+    left_out: int = 0
+    """Files that could not be read."""
+    families: tuple[str, ...] = ()
+    """The kind of synthesis of each clip, e.g. vocoder; empty where a set does not say."""
 
     def __len__(self) -> int:
         """How many clips there are."""
@@ -57,6 +61,8 @@ class Clips:
             tuple(name for part in parts for name in part.groups),
             tuple(name for part in parts for name in part.owners),
             np.concatenate(shifted),
+            sum(part.left_out for part in parts),
+            tuple(name for part in parts for name in part.families or ("",) * len(part)),
         )
 
 
@@ -134,14 +140,23 @@ def check_clips(splits: Mapping[str, Clips]) -> None:
         splits: clips by the split's name.
 
     Raises:
-        BadData: a split has clips of one label only, or a person's recordings are in two splits.
+        BadData: a split has clips of one label only; or a person's recordings, or the same clip,
+            are in two splits.
     """
-    people: dict[str, str] = {}
     for name, clips in splits.items():
         if set(clips.labels.tolist()) != {0, 1}:
             raise BadData(
                 f"the {name} split has no clip that is {'fake' if 0 in clips.labels else 'real'}"
             )
-        for owner, label in zip(clips.owners, clips.labels, strict=True):
-            if label == 0 and people.setdefault(owner, name) != name:
-                raise BadData(f"{owner} speaks in both {people[owner]} and {name}")
+    # An engine may speak in several: whether it was heard is what protocols differ in.
+    people = {
+        name: {o for o, label in zip(clips.owners, clips.labels, strict=True) if label == 0}
+        for name, clips in splits.items()
+    }
+    check_owners(people)
+    check_contents(
+        {
+            name: (clips.owners, (samples.tobytes() for samples in clips.samples))
+            for name, clips in splits.items()
+        }
+    )

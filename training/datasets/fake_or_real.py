@@ -46,4 +46,5 @@ class FakeOrReal(BaseModel):
             # Nothing says who speaks: the file stands for its owner.
             tuple(f"{_SPLITS[split]}/{paths[row].name}" for row in kept),
             np.full(len(kept), ALONE),
+            left_out=len(paths) - len(kept),
         )

@@ -1,8 +1,10 @@
 """Labelled pictures in memory, and the checks that every set of them passes."""
 
+import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pellucid.cards import Card
+from pellucid.cards import Activation, Card
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ class Pictures:
     """Whose each picture is: a patient, or the file where nothing more is known."""
     groups: tuple[str, ...]
     """The subgroup of each picture by which quality is reported, e.g. bacteria or virus."""
+    left_out: int = 0
+    """Files that could not be read, or that another split has too."""
 
     def __len__(self) -> int:
         """How many pictures there are."""
@@ -46,6 +50,7 @@ class Pictures:
             torch.cat([part.targets for part in parts]),
             tuple(owner for part in parts for owner in part.owners),
             tuple(group for part in parts for group in part.groups),
+            sum(part.left_out for part in parts),
         )
 
 
@@ -58,7 +63,12 @@ def targets_of(classes: NDArray[np.int64], card: Card) -> Tensor:
 
     Returns:
         float32 `(N, K)`.
+
+    Raises:
+        BadData: the card's labels do not exclude each other.
     """
+    if card.output.activation is Activation.SIGMOID:
+        raise BadData(f"a picture of this set has one label, {card.name} may find several")
     if card.output.positive_label is not None:
         positive = card.labels.index(card.output.positive_label)
         return torch.from_numpy(classes == positive).float()[:, None]
@@ -81,6 +91,8 @@ def read_pictures(
     Raises:
         BadData: no file can be read, or sizes differ where none was asked for.
     """
+    if not paths:
+        raise BadData("there is no picture to read: is there one for this split?")
     planes: list[NDArray[np.uint8]] = []
     kept: list[int] = []
     for number, path in enumerate(paths):
@@ -107,21 +119,62 @@ def check_splits(splits: Mapping[str, Pictures]) -> None:
     """Refuse what would make the figures of a training worthless.
 
     Args:
-        splits: pictures by the split's name.
+        splits: pictures by the split's name, the training set first.
 
     Raises:
-        BadData: a label has no example, positive or negative, in the training set, or somebody's
-            pictures are in two splits.
+        BadData: a label has no example, positive or negative, in the training set; none has both in
+            another; or somebody's pictures, or the same picture, are in two splits.
     """
-    names = list(splits)
-    for column, values in enumerate(splits[names[0]].targets.unbind(1)):
+    training, *others = splits
+    for column, values in enumerate(splits[training].targets.unbind(1)):
         for value, word in ((1, "present"), (0, "absent")):
             if not (values == value).any():
-                raise BadData(f"logit {column} is {word} in no picture of the {names[0]} split")
-    for at, name in enumerate(names):
-        for other in names[at + 1 :]:
-            if both := sorted(set(splits[name].owners) & set(splits[other].owners)):
+                raise BadData(f"logit {column} is {word} in no picture of the {training} split")
+    for name in others:
+        targets = splits[name].targets
+        if not ((targets == 0).any(0) & (targets == 1).any(0)).any():
+            raise BadData(f"the {name} split has one class only: nothing can be measured on it")
+    check_owners({name: pictures.owners for name, pictures in splits.items()})
+    check_contents(
+        {
+            name: (pictures.owners, (image.numpy().tobytes() for image in pictures.images))
+            for name, pictures in splits.items()
+        }
+    )
+
+
+def check_owners(owners: Mapping[str, Collection[str]]) -> None:
+    """Refuse an owner in two splits.
+
+    Args:
+        owners: by the split's name.
+
+    Raises:
+        BadData: a patient or a speaker is in two splits.
+    """
+    for (name, ours), (other, theirs) in combinations(owners.items(), 2):
+        if both := sorted(set(ours) & set(theirs)):
+            raise BadData(
+                f"{len(both)} owners are in both {name} and {other}, e.g. {both[0]}: "
+                "move each to one split"
+            )
+
+
+def check_contents(splits: Mapping[str, tuple[Sequence[str], Iterable[bytes]]]) -> None:
+    """Refuse the same picture or clip in two splits, whatever it is called there.
+
+    Args:
+        splits: owner and content of each example by the split's name.
+
+    Raises:
+        BadData: two splits share an example.
+    """
+    first: dict[bytes, tuple[str, str]] = {}
+    for name, (owners, contents) in splits.items():
+        for owner, content in zip(owners, contents, strict=True):
+            split, other = first.setdefault(hashlib.sha256(content).digest(), (name, owner))
+            if split != name:
                 raise BadData(
-                    f"{len(both)} owners are in both {name} and {other}, e.g. {both[0]}: "
-                    "move each to one split"
+                    f"{other} in {split} and {owner} in {name} have the same content: "
+                    "leave one of them out"
                 )

@@ -10,7 +10,7 @@ from pellucid.contracts import LogMelContract
 from training.datasets.clips import ALONE, Clips, read_clips
 from training.datasets.manifests import read_manifest
 
-_COLUMNS = ("path", "label", "speaker_or_engine", "source", "voice", "paired_real")
+_COLUMNS = ("path", "label", "speaker_or_engine", "source", "voice", "paired_real", "family")
 
 
 class Speech(BaseModel):
@@ -42,4 +42,8 @@ class Speech(BaseModel):
             ),
             tuple(f"{row['speaker_or_engine']} {row['voice']}" for row in rows),
             np.array([at.get(row["paired_real"], ALONE) for row in rows]),
+            left_out=len(chosen) - len(rows),
+            families=tuple(
+                row["family"] if f else "human" for row, f in zip(rows, fake, strict=True)
+            ),
         )

@@ -10,7 +10,7 @@ from pellucid.contracts import LogMelContract
 from training.datasets.clips import ALONE, Clips, read_clips
 from training.datasets.manifests import read_manifest
 
-_COLUMNS = ("path", "label", "engine", "speaker_or_corpus", "source", "split")
+_COLUMNS = ("path", "label", "engine", "speaker_or_corpus", "source", "split", "kind")
 
 
 class SpeechNeural(BaseModel):
@@ -26,7 +26,8 @@ class SpeechNeural(BaseModel):
         """Read one split: whole engines and whole repositories."""
         folder = root / self.folder
         rows = read_manifest(folder / "manifest.csv", *_COLUMNS)
-        samples, rows = read_clips(folder, [row for row in rows if row["split"] == split], contract)
+        chosen = [row for row in rows if row["split"] == split]
+        samples, rows = read_clips(folder, chosen, contract)
         fake = [row["label"] == "fake" for row in rows]
         return Clips(
             samples,
@@ -36,4 +37,8 @@ class SpeechNeural(BaseModel):
             # One corpus is in several repositories: its speakers are told apart by them.
             tuple(f"{row['source']} {row['engine']} {row['speaker_or_corpus']}" for row in rows),
             np.full(len(rows), ALONE),
+            left_out=len(chosen) - len(rows),
+            families=tuple(
+                row["kind"] if f else "human" for row, f in zip(rows, fake, strict=True)
+            ),
         )

@@ -1,10 +1,9 @@
 """The shipped models: framework, ONNX Runtime and Triton give the same answers."""
 
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from collections import defaultdict
 
 import numpy as np
 import onnxruntime
@@ -26,24 +25,26 @@ SHIPPED = [
 ]
 
 FRAMEWORK = """
-import json, sys
+import sys
 from pathlib import Path
 import numpy as np
 from pellucid.architectures import build
 from pellucid.architectures.weights import load_keras, load_torch
 from pellucid.cards import Card
-folder, inputs = Path(sys.argv[1]), np.load(sys.argv[2])
-network = build(Card.read(folder / "card.yaml").architecture)
-weights = folder / "1" / "weights.safetensors"
-if sys.argv[3] == "torch":
-    import torch
-    load_torch(network, weights)
-    with torch.no_grad():
-        logits = network.eval()(torch.from_numpy(inputs)).numpy()
-else:
-    load_keras(network, weights)
-    logits = network(inputs, training=False).numpy()
-print(json.dumps(logits.tolist()))
+repository, exchange, framework, names = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]
+for name in names.split(","):
+    network = build(Card.read(repository / name / "card.yaml").architecture)
+    weights = repository / name / "1" / "weights.safetensors"
+    inputs = np.load(exchange / f"{name}.npy")
+    if framework == "torch":
+        import torch
+        load_torch(network, weights)
+        with torch.no_grad():
+            logits = network.eval()(torch.from_numpy(inputs)).numpy()
+    else:
+        load_keras(network, weights)
+        logits = network(inputs, training=False).numpy()
+    np.save(exchange / f"{name}.logits.npy", logits)
 """
 
 
@@ -60,24 +61,31 @@ def probes(card: Card) -> Floats:
     return np.stack([noise, ramp, np.full(shape, -2, np.float32), np.full(shape, 2, np.float32)])
 
 
-def framework_logits(name: str, inputs: Floats, folder: Path) -> Floats:
-    """Logits of the network itself, in a process of its own: the frameworks share no process."""
-    np.save(folder / "inputs.npy", inputs)
-    architecture = card_of(name).architecture
-    assert architecture is not None
-    arguments = (str(REPOSITORY / name), str(folder / "inputs.npy"), architecture.framework)
-    done = subprocess.run(
-        [sys.executable, "-c", FRAMEWORK, *arguments],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    return np.array(json.loads(done.stdout.splitlines()[-1]), np.float32)
+@pytest.fixture(scope="session")
+def in_frameworks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Floats]:
+    """Logits of the networks themselves for `probes`, by model.
+
+    Each framework has a process of its own: they share none, and take seconds to be imported.
+    """
+    exchange, names = tmp_path_factory.mktemp("frameworks"), defaultdict(list)
+    for name in SHIPPED:
+        architecture = card_of(name).architecture
+        assert architecture is not None
+        names[architecture.framework].append(name)
+        np.save(exchange / f"{name}.npy", probes(card_of(name)))
+    for framework, own in names.items():
+        arguments = (str(REPOSITORY), str(exchange), framework, ",".join(own))
+        subprocess.run(
+            [sys.executable, "-c", FRAMEWORK, *arguments],
+            check=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+    return {name: np.load(exchange / f"{name}.logits.npy") for name in SHIPPED}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_framework_onnx_and_triton_agree(
-    shipped: EmbeddedSystem, name: str, tmp_path: Path
+    shipped: EmbeddedSystem, in_frameworks: dict[str, Floats], name: str
 ) -> None:
     card = card_of(name)
     inputs = probes(card)
@@ -86,12 +94,11 @@ def test_framework_onnx_and_triton_agree(
     in_onnx = session.run(["logits"], {"input": inputs})[0]
     in_triton = infer(shipped.triton_url, name, input=inputs)
 
-    in_framework = framework_logits(name, inputs, tmp_path)
-    np.testing.assert_allclose(in_onnx, in_framework, atol=1e-3, rtol=1e-4)
+    np.testing.assert_allclose(in_onnx, in_frameworks[name], atol=1e-3, rtol=1e-4)
     assert card.architecture is not None
     np.testing.assert_allclose(
         probabilities(card, in_triton),
-        probabilities(card, in_framework),
+        probabilities(card, in_frameworks[name]),
         atol=1e-4 if precision(shipped, name) == "float32" else card.architecture.parity_tolerance,
     )
 

@@ -18,6 +18,7 @@ from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.system import EmbeddedSystem, EmbeddedTriton
 from pellucid.lifecycle import Kind, LifecycleEvent
 from pellucid.repository.model_control import ModelControl
+from pellucid.repository.unloadable import WAITS
 from tests.support.known_models import binary_model, linear_model
 from tests.support.triton_client import infer
 
@@ -70,6 +71,23 @@ def test_the_start_is_told_in_order(
 ) -> None:
     kinds = [event.kind for event in events if event.subject == "system"]
     assert kinds[:2] == [Kind.STEP, Kind.READY]
+
+
+def test_a_system_is_ready_with_its_first_models_and_the_others_say_that_they_wait(
+    tmp_path: Path,
+) -> None:
+    for name in ("early", "late"):
+        (linear_model(tmp_path / "repository", name).folder / "config.pbtxt").unlink()
+    settings = SystemSettings(
+        repository=tmp_path / "repository",
+        state_dir=tmp_path / "state",
+        services=("triton",),
+        first=frozenset({"early"}),
+    )
+    with EmbeddedSystem(settings) as system:
+        assert ready_models(system.triton_url) == {"early", "early_masked"}
+        assert WAITS in reason(system.triton_url, "late")
+        wait_until(lambda: {"late", "late_masked"} <= ready_models(system.triton_url))
 
 
 def test_a_folder_dropped_in_is_loaded_and_goes_when_it_is_removed(

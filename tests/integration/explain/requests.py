@@ -20,7 +20,7 @@ from pellucid.api.explain.v1.methods_pb2 import (
     Segmentation,
 )
 from tests.integration.explain.networks import Network
-from tests.support.known_models import LinearModel
+from tests.support.known_models import Ensemble, LinearModel
 
 GRID = Segmentation(grid=Grid(rows=4, columns=4))
 METHODS = (
@@ -37,7 +37,10 @@ Floats = np.typing.NDArray[np.float32]
 
 
 def request(
-    model: LinearModel | Network, image: Floats, methods: Sequence[Method] = METHODS, **options: Any
+    model: LinearModel | Network | Ensemble,
+    image: Floats,
+    methods: Sequence[Method] = METHODS,
+    **options: Any,
 ) -> pb.ExplainRequest:
     options.setdefault("segmentation", GRID)
     return pb.ExplainRequest(
@@ -48,5 +51,5 @@ def request(
     )
 
 
-def picture(model: LinearModel | Network, seed: int = 0) -> Floats:
+def picture(model: LinearModel | Network | Ensemble, seed: int = 0) -> Floats:
     return np.random.default_rng(seed).random(model.card.preprocess.shape, np.float32)

@@ -20,15 +20,19 @@ def system_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def system(
-    system_repository: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[EmbeddedSystem]:
+def system_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """State folder of the system."""
+    return tmp_path_factory.mktemp("system_state")
+
+
+@pytest.fixture(scope="session")
+def system(system_repository: Path, system_state: Path) -> Iterator[EmbeddedSystem]:
     """A system that serves a picture, a sound and a single-logit model."""
     for make in (planted_patch_model, planted_tone_model, binary_model):
         make(system_repository)
     settings = SystemSettings(
         repository=system_repository,
-        state_dir=tmp_path_factory.mktemp("system_state"),
+        state_dir=system_state,
         gateway_port=0,
     )
     with EmbeddedSystem(settings) as running:

@@ -16,6 +16,7 @@ from pellucid.errors import (
     DeadlineTooShort,
     MethodUnavailable,
     ModelNotReady,
+    OutOfDistribution,
     PellucidError,
     QueueFull,
     UnknownModel,
@@ -62,7 +63,27 @@ def test_a_file_is_classified() -> None:
     done = run("classify", "clip.wav")
     assert done.exit_code == 0
     assert "0.9400" in done.stdout
+    assert "0.8750" in done.stdout
+    assert "threshold (balanced)" in done.stdout
     assert "2.00 to 4.00" in done.stdout
+
+
+def test_a_classification_is_judged_at_the_operating_point_that_was_asked_for(
+    gateway: FakeGateway,
+) -> None:
+    assert run("classify", "film.png", "--operating-point", "lax").exit_code == 0
+    assert gateway.requests[-1].operating_point == "lax"
+
+
+def test_a_file_unlike_the_training_data_comes_with_a_warning() -> None:
+    assert "is unlike what speech was trained on" in run("classify", "clip.wav").stdout
+    assert "unlike" not in run("classify", "film.png").stdout
+
+
+def test_a_refusal_of_unlike_files_reaches_the_server(gateway: FakeGateway) -> None:
+    gateway.errors.append(OutOfDistribution("unlike", field="content"))
+    assert run("classify", "clip.wav", "--model", "speech", "--refuse-unlike").exit_code == 3
+    assert gateway.requests[-1].refuse_out_of_distribution
 
 
 @pytest.mark.parametrize(
@@ -107,6 +128,7 @@ def test_options_reach_the_server(gateway: FakeGateway) -> None:
         *("--target", "top:2", "--target", "#1", "--target", "label:threshold"),
         *("--target", "threshold", "--segments", "grid:4x16", "--score-space", "probability"),
         *("--baseline", "silence", "--seed", "7", "--window", "1", "--deadline", "9"),
+        *("--operating-point", "lax"),
     )
     assert done.exit_code == 0
     request = gateway.requests[-1]
@@ -118,6 +140,7 @@ def test_options_reach_the_server(gateway: FakeGateway) -> None:
     assert request.options.segmentation.grid.columns == 16
     assert request.options.seed == 7
     assert request.window == 1
+    assert request.operating_point == "lax"
     assert gateway.timeouts[-1] is not None
     assert gateway.timeouts[-1] < 10
 

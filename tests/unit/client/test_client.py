@@ -26,6 +26,7 @@ from pellucid.client import (
     MethodFailure,
     MethodProgress,
     ModelState,
+    OutOfDistribution,
     Partial,
     ResolvedTargets,
     ScoreSpace,
@@ -44,7 +45,8 @@ def test_capabilities_come_back_typed(client: Client) -> None:
     xray = found.model("xray")
     assert [model.name for model in found.models] == ["xray", "speech"]
     assert xray.labels == ("normal", "other")
-    assert xray.thresholds == {"normal": 0.5}
+    assert xray.operating_points == {"balanced": {"normal": 0.5}, "lax": {"normal": 0.125}}
+    assert next(iter(xray.operating_points)) == "balanced"
     assert xray.card == {"licence": "CC0"}
     grad_cam = next(method for method in xray.methods if method.name == "grad_cam")
     assert not grad_cam.available
@@ -86,6 +88,22 @@ def test_a_prediction_comes_back_typed(client: Client) -> None:
     assert prediction.facts.width == 320
     with pytest.raises(KeyError):
         prediction.score("nothing")
+
+
+def test_a_file_unlike_the_training_data_says_so(client: Client) -> None:
+    found = client.classify(b"RIFF....WAVE", model="speech")
+    assert found.out_of_distribution == OutOfDistribution(2.5, 1.5, True, "mahalanobis")
+    assert [window.distance for window in found.windows] == [2.5, 2.5, 2.5]
+    film = client.classify(PNG, model="xray")
+    assert (film.out_of_distribution, film.windows[0].distance) == (None, None)
+
+
+def test_a_refusal_of_unlike_files_is_asked_for(client: Client, gateway: FakeGateway) -> None:
+    client.classify(PNG, "xray", refuse_out_of_distribution=True)
+    client.explain_all(PNG, "xray", refuse_out_of_distribution=True)
+    client.classify(PNG, "xray")
+    asked = [request.refuse_out_of_distribution for request in gateway.requests]
+    assert asked == [True, True, False]
 
 
 def test_a_file_is_given_as_a_path_too(

@@ -63,7 +63,13 @@ async def serve(
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
+def settings() -> GatewaySettings:
+    """Of the gateway; a test may have others."""
+    return SETTINGS
+
+
+@pytest.fixture
+async def stage(settings: GatewaySettings) -> AsyncIterator[Stage]:
     preprocess, explain = Preprocess(), Explain()
     async with AsyncExitStack() as stack:
         triton = await stack.enter_async_context(ScriptedTriton())
@@ -78,7 +84,7 @@ async def stage() -> AsyncIterator[Stage]:
         explain_server, to_explain = await stack.enter_async_context(
             serve(explain_pb2_grpc.add_ExplainServiceServicer_to_server, explain)
         )
-        servicer = build(catalogue, inference, to_preprocess, to_explain, SETTINGS)
+        servicer = build(catalogue, inference, to_preprocess, to_explain, settings)
         _, channel = await stack.enter_async_context(
             serve(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, servicer)
         )

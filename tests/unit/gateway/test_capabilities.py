@@ -21,12 +21,20 @@ async def ask(stage: Stage, media_type: str = "") -> Any:
 
 
 async def test_a_model_is_described_from_its_card(stage: Stage) -> None:
-    stage.load(card(thresholds={"bright": 0.25}))
+    points = {"balanced": {"bright": 0.25}, "all": {"dark": 0.5, "bright": 0.125}}
+    stage.load(card(operating_points=points))
     (model,) = (await ask(stage)).models
     assert (model.name, model.version, model.weights_digest) == ("shade", "1", "abc")
     assert model.state == gateway_pb2.MODEL_STATE_READY
     assert [label.name for label in model.labels] == ["dark", "grey", "bright"]
     assert [label.HasField("threshold") for label in model.labels] == [False, False, True]
+    assert list(model.operating_points) == ["balanced", "all"]
+    assert model.labels[2].threshold == 0.25
+    assert [dict(label.operating_points) for label in model.labels] == [
+        {"all": 0.5},
+        {},
+        {"balanced": 0.25, "all": 0.125},
+    ]
     assert model.activation == "softmax"
     assert model.contract.image.width == 3
     assert list(model.media_types) == ["image/png"]

@@ -1,10 +1,13 @@
 """Classify: what is checked, in which order, and what comes back."""
 
+import math
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
+from gateway.classification import Scores
 from gateway.peers import RESERVE_S
 from pellucid.api.gateway.v1.gateway_pb2 import ClassifyRequest, ExplainRequest
 from pellucid.errors import (
@@ -53,14 +56,66 @@ async def test_the_overall_score_is_the_mean_of_the_windows(stage: Stage) -> Non
     assert stage.triton.calls["ModelInfer"] == 1
 
 
-async def test_only_labels_with_a_threshold_are_above_or_below_it(stage: Stage) -> None:
-    stage.load(card(thresholds={"bright": 0.9, "dark": 0.01}))
+POINTS = {"balanced": {"bright": 0.9, "dark": 0.01}, "lax": {"bright": 0.2}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "used", "said"),
+    [
+        ("", "balanced", [True, None, False]),
+        ("balanced", "balanced", [True, None, False]),
+        ("lax", "lax", [None, None, True]),
+    ],
+)
+async def test_only_labels_with_a_threshold_at_the_operating_point_are_above_or_below_it(
+    stage: Stage, asked: str, used: str, said: list[bool | None]
+) -> None:
+    stage.load(card(operating_points=POINTS))
+    request = ClassifyRequest(model="shade", content=b"file", operating_point=asked)
+    prediction = (await stage.stub.Classify(request)).prediction
+    assert prediction.operating_point == used
+    for scores in (prediction.scores, prediction.windows[0].scores):
+        assert said == [
+            score.above_threshold if score.HasField("above_threshold") else None for score in scores
+        ]
+
+
+async def test_an_operating_point_that_the_model_does_not_have_is_refused(stage: Stage) -> None:
+    stage.load(card(operating_points=POINTS))
+    error = await refused(stage, model="shade", content=b"file", operating_point="lucky")
+    assert (type(error), error.field) == (InvalidArgument, "operating_point")
+    assert error.remedy == "choose one of: balanced, lax"
+    assert stage.preprocess.calls == []
+
+
+async def test_each_window_has_raw_and_calibrated_scores_and_their_means_are_the_overall_ones(
+    stage: Stage,
+) -> None:
+    stage.load(card(calibration={"temperature": 3}))
+    stage.preprocess.windows = [(0, 0, 9), (0, 9, 0), (0, 0, 9)]
+    request = ClassifyRequest(model="shade", content=b"file")
+    prediction = (await stage.stub.Classify(request)).prediction
+    sure, unsure = 1 / (1 + 2 * math.exp(-9)), 1 / (1 + 2 * math.exp(-3))
+    first = prediction.windows[0].scores[2]
+    assert (first.score, first.calibrated_score) == pytest.approx((sure, unsure))
+    for place in range(3):
+        scores = [window.scores[place].calibrated_score for window in prediction.windows]
+        assert prediction.scores[place].calibrated_score == pytest.approx(sum(scores) / 3)
+
+
+async def test_without_a_temperature_there_is_no_calibrated_score(stage: Stage) -> None:
     answer = await stage.stub.Classify(ClassifyRequest(model="shade", content=b"file"))
-    said = [
-        score.above_threshold if score.HasField("above_threshold") else None
-        for score in answer.prediction.scores
-    ]
-    assert said == [True, None, False]
+    assert not any(score.HasField("calibrated_score") for score in answer.prediction.scores)
+
+
+def test_the_spread_of_an_ensemble_is_the_deviation_over_its_members() -> None:
+    members = np.array([[[0.2], [0.4]], [[0.6], [1.0]]], np.float32)
+    pair = np.zeros((2, 2), np.float32)
+    scores = Scores(pair, pair, pair, members)
+    assert scores.spread == pytest.approx(np.array([[0.1, 0.1], [0.2, 0.2]]))
+    # Of the means of the windows, .4 and .7.
+    assert scores.overall.spread == pytest.approx([0.15, 0.15])
+    assert np.isnan(Scores(pair, pair, pair, members[:, :0]).overall.spread).all()
 
 
 async def test_an_empty_file_is_unreadable(stage: Stage) -> None:

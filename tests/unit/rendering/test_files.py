@@ -35,6 +35,12 @@ def test_the_archive_holds_the_raw_numbers_without_pickle(clip: Result, tmp_path
         assert archive["display_png"].tobytes() == clip.input.window.display_png
         summary = json.loads(str(archive["summary"]))
     assert summary["prediction"]["top_label"] == "other"
+    assert summary["prediction"]["operating_point"] == "balanced"
+    for scores in (summary["prediction"]["scores"], summary["prediction"]["windows"][1]["scores"]):
+        assert [(one["score"], one["calibrated_score"]) for one in scores] == [
+            (0.06, 0.125),
+            (0.94, 0.875),
+        ]
     assert summary["explanations"][0]["receipt"]["method"]["name"] == "lime"
 
 

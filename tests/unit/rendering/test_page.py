@@ -50,6 +50,11 @@ def test_the_page_is_well_formed_and_self_contained(film: Result, clip: Result) 
         assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
 
 
+def test_the_page_warns_of_a_file_unlike_the_training_data(film: Result, clip: Result) -> None:
+    assert "is unlike what speech was trained on" in page(clip)
+    assert "is unlike" not in page(film)
+
+
 def test_the_page_says_what_matters(film: Result) -> None:
     text = page(film)
     for part in (
@@ -57,6 +62,8 @@ def test_the_page_says_what_matters(film: Result) -> None:
         "Why “other”",
         "not for diagnosis",
         "R² 0.62",
+        "0.875",
+        "threshold (balanced)",
         "fair",
         "LIME",
     ):

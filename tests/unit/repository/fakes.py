@@ -56,6 +56,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.actions.append(f"load {name}")
         fields = json.loads(request.parameters["config"].string_param)
         failure = fields["parameters"].get("pellucid_failure", {}).get("string_value")
+        if fields["backend"] != "onnxruntime":
+            failure = f"unable to find backend library for backend '{fields['backend']}'"
         if failure or name in self.failing:
             self.reasons[name] = failure or "too large"
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"load failed: {self.reasons[name]}")

@@ -130,6 +130,41 @@ def test_weights_without_an_architecture_are_refused(tmp_path: Path) -> None:
         build_model(folder)
 
 
+DETECTOR = {"kind": "mahalanobis", "threshold": 1.5, "digest": "0" * 64}
+
+
+def with_weights(folder: Path) -> None:
+    """Weights and an architecture in place of a graph; nothing reads them here."""
+    (folder / "1" / "weights.safetensors").write_bytes(b"")
+    change_card(folder, architecture={"framework": "torch", "builder": "small_cnn"})
+
+
+def test_a_detector_whose_file_is_missing_is_refused(tmp_path: Path) -> None:
+    folder = linear_model(tmp_path).folder
+    with_weights(folder)
+    change_card(folder, detector=DETECTOR)
+    with pytest.raises(ModelNotBuilt, match=r"has no detector\.safetensors"):
+        build_model(folder)
+
+
+def test_a_detector_that_the_threshold_was_not_chosen_for_is_refused(tmp_path: Path) -> None:
+    folder = linear_model(tmp_path).folder
+    with_weights(folder)
+    (folder / "1" / "detector.safetensors").write_bytes(b"another")
+    change_card(folder, detector=DETECTOR)
+    with pytest.raises(ModelNotBuilt, match="fit the detector again"):
+        build_model(folder)
+
+
+def test_a_graph_that_gives_no_distance_is_refused_where_the_card_has_a_detector(
+    tmp_path: Path,
+) -> None:
+    folder = linear_model(tmp_path).folder
+    change_card(folder, detector=DETECTOR)
+    with pytest.raises(ModelNotBuilt, match="has a detector"):
+        build_model(folder)
+
+
 def test_what_a_graph_was_built_from_stands_in_the_graph(tmp_path: Path) -> None:
     linear_model(tmp_path)
     masked = onnx.load_model(tmp_path / "linear_masked" / "1" / "model.onnx")

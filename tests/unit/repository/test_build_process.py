@@ -1,11 +1,12 @@
 """What is made of the builder's output and of its end."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from pellucid.lifecycle import Kind, LifecycleEvent, ignore
-from pellucid.repository.build_process import build_repository
+from pellucid.repository.build_process import CURRENT, build_repository
 from pellucid.repository.errors import BuilderFailed
 
 
@@ -39,7 +40,28 @@ async def test_a_builder_that_fails_without_naming_a_model_has_failed(tmp_path: 
         await build_repository(tmp_path, ignore, builder=program)
 
 
-async def test_the_builder_is_given_the_folder_and_the_allowed_models(tmp_path: Path) -> None:
+async def test_the_builder_is_given_the_folder_and_what_to_build(tmp_path: Path) -> None:
     program = builder(then=f'echo "$0 $@" > {tmp_path}/arguments')
-    await build_repository(tmp_path, ignore, {"two", "one"}, program)
-    assert (tmp_path / "arguments").read_text() == f"{tmp_path} --models one,two\n"
+    await build_repository(
+        tmp_path, ignore, {"two", "one"}, first={"two"}, force=True, builder=program
+    )
+    arguments = (tmp_path / "arguments").read_text()
+    assert arguments == f"{tmp_path} --models one,two --first two --force\n"
+
+
+async def test_each_model_is_settled_as_soon_as_it_is_known_what_became_of_it(
+    tmp_path: Path,
+) -> None:
+    lines = (line(Kind.STEP, "building"), line(Kind.DONE, CURRENT), line(Kind.WARNING, "not built"))
+    program = builder(*lines, then="exit 1")
+    events: list[LifecycleEvent] = []
+    settled: list[str] = []
+    await build_repository(tmp_path, events.append, settled=settled.append, builder=program)
+    assert settled == ["one", "one"]
+    assert CURRENT not in [event.message for event in events]
+
+
+async def test_what_is_built_in_the_background_leaves_the_cores_to_others(tmp_path: Path) -> None:
+    program = builder(then=f"nice > {tmp_path}/niceness")
+    await build_repository(tmp_path, ignore, in_background=True, builder=program)
+    assert int((tmp_path / "niceness").read_text()) > os.nice(0)

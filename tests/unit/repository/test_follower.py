@@ -5,21 +5,33 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from pellucid.lifecycle import Kind, LifecycleEvent, Listener
+from pellucid.repository.build_process import Settled
 from pellucid.repository.errors import BuilderFailed
+from pellucid.repository.folder import model_folders
 from pellucid.repository.follower import Build, Follower
 from pellucid.repository.model_control import ModelControl
+from pellucid.repository.unloadable import WAITS
 from tests.support.known_models import linear_model
 from tests.unit.repository.fakes import FakeTriton, serving
 
-WITHIN_S = 10
+WITHIN_S = 60
 PAIR = {"linear", "linear_masked"}
 
 
 async def build_nothing(
-    repository: Path, listener: Listener, allowed: Collection[str] | None
+    repository: Path,
+    listener: Listener,
+    allowed: Collection[str] | None,
+    *,
+    settled: Settled,
+    **options: Any,
 ) -> dict[str, str]:
+    """Find everything current."""
+    for folder in model_folders(repository, allowed):
+        settled(folder.name)
     return {}
 
 
@@ -68,10 +80,10 @@ async def test_a_follower_builds_before_triton_is_there_and_loads_when_it_comes(
     built = asyncio.Event()
 
     async def build(
-        repository: Path, listener: Listener, allowed: Collection[str] | None
+        repository: Path, listener: Listener, allowed: Collection[str] | None, **options: Any
     ) -> dict[str, str]:
         built.set()
-        return {}
+        return await build_nothing(repository, listener, allowed, **options)
 
     linear_model(tmp_path)
     with serving(FakeTriton()) as gone:
@@ -87,11 +99,11 @@ async def test_a_build_that_failed_is_tried_again(triton: FakeTriton, tmp_path: 
     outcomes = iter([BuilderFailed("the builder was killed"), RuntimeError("no such thing")])
 
     async def build(
-        repository: Path, listener: Listener, allowed: Collection[str] | None
+        repository: Path, listener: Listener, allowed: Collection[str] | None, **options: Any
     ) -> dict[str, str]:
         if error := next(outcomes, None):
             raise error
-        return {}
+        return await build_nothing(repository, listener, allowed, **options)
 
     linear_model(tmp_path)
     async with following(tmp_path, triton.url, build) as events:
@@ -110,7 +122,7 @@ async def test_what_comes_while_models_are_built_is_built_next(
     config = linear_model(tmp_path / "elsewhere", "late").folder / "config.pbtxt"
 
     async def build(
-        repository: Path, listener: Listener, allowed: Collection[str] | None
+        repository: Path, listener: Listener, allowed: Collection[str] | None, **options: Any
     ) -> dict[str, str]:
         built.append(sorted(path.name for path in repository.iterdir()))
         if len(built) == 1:  # a copy begins, and its last file is there only after the build
@@ -119,10 +131,67 @@ async def test_what_comes_while_models_are_built_is_built_next(
             (late / "config.pbtxt").unlink()
         else:
             shutil.copy(config, repository / "late")
-        return {}
+        return await build_nothing(repository, listener, allowed, **options)
 
     repository = tmp_path / "repository"
     linear_model(repository, "early")
     async with following(repository, triton.url, build):
         await until(lambda: "late" in triton.ready)
     assert built[:2] == [["early", "early_masked"], ["early", "early_masked", "late"]]
+
+
+async def test_the_first_models_are_loaded_before_the_others_are_built_and_each_when_it_is(
+    triton: FakeTriton, tmp_path: Path
+) -> None:
+    """A build of one model ends only when the one before it is loaded."""
+    asked: list[tuple[Collection[str] | None, bool]] = []
+
+    async def build(
+        repository: Path,
+        listener: Listener,
+        allowed: Collection[str] | None,
+        *,
+        settled: Settled,
+        in_background: bool,
+        **options: Any,
+    ) -> dict[str, str]:
+        asked.append((allowed, in_background))
+        for name in allowed or ("first", "then", "zuletzt"):
+            settled(name)
+            if allowed is None:
+                await until(lambda name=name: name in triton.ready)
+        return {}
+
+    for name in ("first", "then", "zuletzt"):
+        linear_model(tmp_path, name)
+    follower = Follower(
+        tmp_path, ModelControl(triton.url), first={"first"}, build=build, period_s=0.02, gap_s=0
+    )
+    await follower.build()
+    await follower.load()
+    assert set(triton.ready) == {"first", "first_masked"}
+    assert {name for name, why in triton.reasons.items() if WAITS in why} == {"then", "zuletzt"}
+    following = asyncio.create_task(follower.follow())
+    await until(lambda: {"then_masked", "zuletzt_masked"} <= set(triton.ready))
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    assert asked[:2] == [(frozenset({"first"}), False), (None, True)]
+
+
+async def test_a_build_ends_with_the_follower(triton: FakeTriton, tmp_path: Path) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def build(
+        repository: Path, listener: Listener, allowed: Collection[str] | None, **options: Any
+    ) -> dict[str, str]:
+        try:
+            begun.set()
+            await asyncio.sleep(WITHIN_S)
+        finally:
+            ended.set()
+        return {}
+
+    linear_model(tmp_path)
+    async with following(tmp_path, triton.url, build):
+        await asyncio.wait_for(begun.wait(), WITHIN_S)
+    assert ended.is_set()

@@ -1,6 +1,7 @@
 """What is loaded, in which order, and what is left alone."""
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pellucid.repository.build import build_model
 from pellucid.repository.errors import TritonUnavailable
 from pellucid.repository.loader import Loader
 from pellucid.repository.model_control import ModelControl
+from pellucid.repository.unloadable import WAITS
 from tests.support.known_models import linear_model
 from tests.unit.repository.fakes import FakeTriton
 
@@ -23,13 +25,14 @@ async def load(
     allowed: set[str] | None = None,
     automatic: str = "float32",
     not_built: dict[str, str] | None = None,
+    waiting: Collection[str] = (),
 ) -> list[LifecycleEvent]:
     """Bring a Triton to a repository, by a loader that was never there before."""
     triton.actions.clear()
     events: list[LifecycleEvent] = []
     control = ModelControl(triton.url)
     loader = Loader(repository, control, allowed=allowed, listener=events.append, gap_s=0)
-    await loader.reconcile(automatic, not_built or {})
+    await loader.reconcile(automatic, not_built or {}, waiting)
     return events
 
 
@@ -198,3 +201,28 @@ async def test_a_model_that_stays_is_not_called_unloaded(
 async def test_a_triton_that_does_not_answer_is_an_error_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(TritonUnavailable, match=r"127\.0\.0\.1:1 does not answer"):
         await load(tmp_path, FakeTriton(url="127.0.0.1:1"))
+
+
+async def test_a_model_that_waits_to_be_built_says_so_in_tritons_index_and_others_are_loaded(
+    triton: FakeTriton, tmp_path: Path
+) -> None:
+    linear_model(tmp_path, "here")
+    linear_model(tmp_path, "stale")
+    await load(tmp_path, triton, waiting={"stale"})
+    assert set(triton.ready) == {"here", "here_masked"}
+    assert WAITS in triton.reasons["stale"]
+    await load(tmp_path, triton, waiting={"stale"})
+    assert triton.actions == []
+    await load(tmp_path, triton)
+    assert set(triton.ready) == {"here", "here_masked", "stale", "stale_masked"}
+
+
+async def test_what_is_loaded_stays_while_its_folder_waits_to_be_built(
+    triton: FakeTriton, tmp_path: Path
+) -> None:
+    folder = linear_model(tmp_path).folder
+    await load(tmp_path, triton)
+    (folder / "config.pbtxt").unlink()  # as a build does for a moment
+    await load(tmp_path, triton, waiting={"linear"})
+    assert triton.actions == []
+    assert set(triton.ready) == {"linear", "linear_masked"}

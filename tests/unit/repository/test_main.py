@@ -63,7 +63,7 @@ def test_a_damaged_file_that_can_be_built_again_is_built_again(
     (tmp_path / "linear" / "config.pbtxt").write_bytes(b"\xff")
     status, events = run(capsys, "build", str(tmp_path))
     assert (status, events[-1]) == (0, ("done", "linear", "built"))
-    assert run(capsys, "build", str(tmp_path)) == (0, [])
+    assert run(capsys, "build", str(tmp_path)) == (0, [("done", "linear", "current")])
 
 
 def test_only_named_models_are_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,6 +71,15 @@ def test_only_named_models_are_built(tmp_path: Path, capsys: pytest.CaptureFixtu
         (linear_model(tmp_path, name).folder / "config.pbtxt").unlink()
     _, events = run(capsys, "build", str(tmp_path), "--models", "three, one")
     assert [subject for kind, subject, _ in events if kind == "done"] == ["one", "three"]
+
+
+def test_models_that_are_named_first_are_built_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "three", "two"):
+        linear_model(tmp_path, name)
+    _, events = run(capsys, "build", str(tmp_path), "--first", "two", "--force")
+    assert [subject for kind, subject, _ in events if kind == "done"] == ["two", "one", "three"]
 
 
 def test_a_check_names_what_is_stale_and_what_is_broken_and_changes_nothing(

@@ -11,6 +11,7 @@ import pytest
 
 from pellucid.cards import CARD_PARAMETER, Card
 from pellucid.errors import BackendUnavailable, ModelBroken, ModelNotReady, UnknownModel
+from pellucid.repository.unloadable import WAITS
 from pellucid.serving.catalogue import ModelCatalogue, State
 from pellucid.serving.settings import TritonSettings
 from tests.support.scripted_triton import Graph, ScriptedTriton, one_address
@@ -144,6 +145,7 @@ async def test_a_masked_graph_that_there_is_not_is_not_coming(triton: ScriptedTr
     [
         ("LOADING", "", State.LOADING, ModelNotReady, "is loading"),
         ("UNLOADING", "", State.LOADING, ModelNotReady, "unloading"),
+        ("UNAVAILABLE", f"no backend '{WAITS}'", State.LOADING, ModelNotReady, f"it {WAITS}"),
         ("UNAVAILABLE", "unloaded", State.UNLOADED, ModelNotReady, "it is not loaded"),
         ("", "", State.UNLOADED, ModelNotReady, "it is not loaded"),
         (

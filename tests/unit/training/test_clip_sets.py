@@ -86,6 +86,12 @@ def test_copies_are_fake_twins_of_the_real_clips_and_kept(speech, tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
+def test_what_is_hardest_to_hear_can_be_left_for_later(speech):
+    clips = both(speech)
+    rows = PairDraw(clips, copies=0).rows(200, np.random.default_rng(0))
+    assert (clips.twins[rows[:100]] == ALONE).all() and (clips.labels[rows[:100]] == 1).all()
+
+
 def test_a_fake_is_drawn_with_its_original_or_with_a_real_one_of_its_set(speech):
     clips = both(speech)
     rows = PairDraw(clips).rows(200, np.random.default_rng(0))
@@ -99,9 +105,9 @@ def test_a_fake_is_drawn_with_its_original_or_with_a_real_one_of_its_set(speech)
 
 
 def test_fake_or_real_keeps_its_splits_and_fits_any_clip_to_the_window(tmp_path):
-    for split in ("training", "validation"):
-        sound(tmp_path / f"for-2sec/{split}/real/long.wav", samples=30_000, rate=22_050)
-        sound(tmp_path / f"for-2sec/{split}/fake/short.wav", samples=1_000)
+    for seed, split in enumerate(("training", "validation")):
+        sound(tmp_path / f"for-2sec/{split}/real/long.wav", samples=30_000, rate=22_050, seed=seed)
+        sound(tmp_path / f"for-2sec/{split}/fake/short.wav", samples=1_000, seed=seed)
     source = FakeOrReal(kind="fake_or_real")
     clips = source.load(tmp_path, "train", CONTRACT)
     assert clips.samples.shape == (2, 4_000) and clips.labels.tolist() == [0, 1]
@@ -109,3 +115,11 @@ def test_fake_or_real_keeps_its_splits_and_fits_any_clip_to_the_window(tmp_path)
     check_clips({"train": clips, "val": source.load(tmp_path, "val", CONTRACT)})
     with pytest.raises(BadData, match="testing"):
         source.load(tmp_path, "test", CONTRACT)
+
+
+def test_the_same_clip_in_two_splits_stops_the_training(speech):
+    (speech / "speech/val/fake0.flac").write_bytes(
+        (speech / "speech/train/fake1.flac").read_bytes()
+    )
+    with pytest.raises(BadData, match="same content"):
+        check_clips({"train": both(speech), "val": both(speech, "val")})

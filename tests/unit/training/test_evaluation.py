@@ -2,30 +2,41 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score, brier_score_loss, f1_score, roc_auc_score
 
-from training.calibration import brier_score, calibration_error, temperature
+from training.calibration import temperature
 from training.evaluation import (
-    best_threshold,
-    bootstrap,
-    equal_error_rate,
     evaluate,
     mean_auc,
-    operating_points,
     recall_by_group,
+)
+from training.figures import (
+    Cases,
+    auc,
+    brier,
+    calibration_error,
+    equal_error_rate,
+    thresholded,
+    with_intervals,
 )
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 EACH_ITS_OWN = [str(number) for number in range(8)]
 
 
-def accuracy(labels, scores):
-    return float(np.mean((scores >= 0.5) == labels))
+def value(measure, labels, scores) -> float:
+    cases = Cases.of(labels, scores, [str(number) for number in range(len(labels))])
+    return float(measure(cases, np.ones((1, len(labels))))[0])
+
+
+def accuracy(labels, scores, owners):
+    cases = Cases.of(labels, scores, owners)
+    return with_intervals({"accuracy": thresholded(0.5)["accuracy"]}, cases)["accuracy"]
 
 
 def test_classes_that_do_not_overlap_have_no_error():
     scores = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
-    assert equal_error_rate(LABELS, scores) == 0
-    assert best_threshold(LABELS, scores) == pytest.approx(0.5)
+    assert value(equal_error_rate, LABELS, scores) == 0
     figures = evaluate(LABELS, scores, 0.5, EACH_ITS_OWN)
     for name in ("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity"):
         assert figures[name] == {"value": 1, "low": 1, "high": 1}
@@ -33,18 +44,18 @@ def test_classes_that_do_not_overlap_have_no_error():
 
 def test_one_case_of_four_on_the_wrong_side_of_each_class_is_an_equal_error_of_a_quarter():
     scores = np.array([0.1, 0.2, 0.3, 0.7, 0.35, 0.6, 0.8, 0.9])
-    assert equal_error_rate(LABELS, scores) == pytest.approx(0.25)
+    assert value(equal_error_rate, LABELS, scores) == pytest.approx(0.25)
 
 
 def test_equal_scores_tell_nothing():
-    assert equal_error_rate(LABELS, np.full(8, 0.5)) == pytest.approx(0.5)
+    assert value(equal_error_rate, LABELS, np.full(8, 0.5)) == pytest.approx(0.5)
 
 
 def test_the_equal_error_rate_of_two_normal_distributions_is_that_of_the_formula():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 20_000)
     scores = rng.normal(2.0 * labels)
-    assert equal_error_rate(labels, scores) == pytest.approx(0.1587, abs=0.005)
+    assert value(equal_error_rate, labels, scores) == pytest.approx(0.1587, abs=0.005)
 
 
 def test_the_interval_counts_patients_not_their_images():
@@ -52,7 +63,7 @@ def test_the_interval_counts_patients_not_their_images():
     scores = labels.astype(float)
     scores[:20], scores[200:220] = 1, 0
     owners = [str(number // 4) for number in range(400)]  # four images each, all right or all wrong
-    figure = bootstrap(accuracy, labels, scores, owners)
+    figure = accuracy(labels, scores, owners)
     half = 1.96 * np.sqrt(0.9 * 0.1 / 100)
     assert (figure.low, figure.high) == pytest.approx((0.9 - half, 0.9 + half), abs=0.01)
 
@@ -62,10 +73,30 @@ def test_the_interval_of_an_accuracy_is_that_of_the_binomial():
     scores = labels.astype(float)
     scores[:20], scores[200:220] = 1, 0
     owners = [str(number) for number in range(400)]
-    figure = bootstrap(accuracy, labels, scores, owners)
+    figure = accuracy(labels, scores, owners)
     half = 1.96 * np.sqrt(0.9 * 0.1 / 400)
     assert figure.value == pytest.approx(0.9)
     assert (figure.low, figure.high) == pytest.approx((0.9 - half, 0.9 + half), abs=0.005)
+
+
+def test_every_measure_of_every_resample_is_that_of_the_library():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 60)
+    scores = np.round(rng.uniform(size=60) * 0.5 + labels * 0.3, 1)  # many are equal
+    weights = rng.integers(0, 4, (5, 60)).astype(float)
+    cases = Cases.of(labels, scores, ["one"] * 60)
+    at_half = thresholded(0.5)
+    for measure, library in (
+        (auc, lambda y, s, w: roc_auc_score(y, s, sample_weight=w)),
+        (brier, lambda y, s, w: brier_score_loss(y, s, sample_weight=w)),
+        (at_half["f1"], lambda y, s, w: f1_score(y, s >= 0.5, sample_weight=w)),
+        (
+            at_half["balanced_accuracy"],
+            lambda y, s, w: balanced_accuracy_score(y, s >= 0.5, sample_weight=w),
+        ),
+    ):
+        expected = [library(labels, scores, row) for row in weights]
+        np.testing.assert_allclose(measure(cases, weights), expected)
 
 
 def test_the_recall_of_a_group_counts_its_own_class():
@@ -79,9 +110,9 @@ def test_scores_that_mean_what_they_say_have_no_calibration_error():
     rng = np.random.default_rng(0)
     scores = rng.uniform(size=50_000)
     labels = (rng.uniform(size=50_000) < scores).astype(int)
-    assert calibration_error(labels, scores) < 0.01
-    assert brier_score(labels, scores) == pytest.approx(1 / 6, abs=0.01)
-    assert calibration_error(labels, scores**3) > 0.1
+    assert value(calibration_error, labels, scores) < 0.01
+    assert value(brier, labels, scores) == pytest.approx(1 / 6, abs=0.01)
+    assert value(calibration_error, labels, scores**3) > 0.1
 
 
 def test_the_temperature_undoes_overconfidence():
@@ -89,16 +120,6 @@ def test_the_temperature_undoes_overconfidence():
     logits = rng.normal(0, 2, 20_000)
     labels = (rng.uniform(size=20_000) < 1 / (1 + np.exp(-logits))).astype(int)
     assert temperature(labels, 3 * logits) == pytest.approx(3, rel=0.05)
-
-
-def test_operating_points_keep_what_their_names_promise():
-    rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1], 1_000)
-    scores = 1 / (1 + np.exp(-rng.normal(2.0 * labels - 1)))
-    points = operating_points(labels, scores)
-    assert np.mean(scores[labels == 1] >= points["sensitive"]) == pytest.approx(0.95, abs=0.01)
-    assert np.mean(scores[labels == 0] < points["specific"]) == pytest.approx(0.95, abs=0.01)
-    assert points["fixed_0.3"] == 0.3
 
 
 def test_the_mean_auc_leaves_out_labels_without_both_classes_and_unknown_targets():

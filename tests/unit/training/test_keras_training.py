@@ -5,11 +5,15 @@ import json
 import keras
 import numpy as np
 import pytest
+import yaml
 from safetensors.numpy import load_file
 
+from pellucid.cards import Card
 from tests.support.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
-from training.__main__ import run
+from training.keras_loop import keep_last
 from training.places import Places
+from training.publish import described
+from training.run import run
 
 CLIPS = [{"kind": "speech"}, {"kind": "speech_neural"}]
 KERAS_XRAY_CARD = {
@@ -25,15 +29,30 @@ KERAS_XRAY_CARD = {
 
 def test_clips_of_two_sets_are_judged_by_the_worse_of_them(speech, tmp_path):
     places = Places(speech, tmp_path / "runs", tmp_path / "repository")
-    recipe = recipe_of(SPEECH_CARD, CLIPS, choose="auc", changes={"copies": 1})
+    recipe = recipe_of(
+        SPEECH_CARD,
+        CLIPS,
+        choose="auc",
+        changes={"copies": 1},
+        stages=[{"epochs": 1, "variation": 0}, {"epochs": 1, "hidden": 0.5}],
+        origin_weight=0.5,
+    )
     run(recipe, places)
     folder = places.run("tiny_speech")
+    assert keep_last(recipe, places, tmp_path / "last.safetensors")
+    last, kept = load_file(tmp_path / "last.safetensors"), load_file(folder / "weights.safetensors")
+    assert set(last) == set(kept), "the head that names the engines is not kept"
     lines = (folder / "curves.csv").read_text().splitlines()
     last = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
     aucs = [float(last[f"val_auc_{name}"]) for name in ("speech", "speech_neural")]
     assert float(last["chosen"]) == min(aucs)
     figures = json.loads((folder / "finished.json").read_text())
     assert set(figures["validation"]) == {"speech", "speech_neural"}
+    card = described(recipe.card, figures)
+    points = Card.model_validate(yaml.safe_load(card)).operating_points
+    assert list(points) == ["balanced", "sensitive", "specific", "fixed_0.3"]
+    assert points["sensitive"]["fake"] <= points["balanced"]["fake"] <= points["specific"]["fake"]
+    assert figures["calibration"]["temperature"] > 0
 
 
 # A process that is interrupted leaves the closing of its curves to the system.

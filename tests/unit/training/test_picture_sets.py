@@ -42,12 +42,24 @@ def test_a_corrupt_picture_is_named_and_left_out(kermany, caplog):
         pictures = Kermany(kind="kermany").load(kermany, "val", CARD)
     assert len(pictures) == len(pictures.owners) == 7
     assert "normal-0.jpeg" in caplog.text and "1 of 8" in caplog.text
+    assert pictures.left_out == 1
 
 
 def test_a_missing_column_is_named(kermany):
     (kermany / "kermany/manifest.csv").write_text("path,label,split\na,b,train\n")
     with pytest.raises(BadData, match="patient"):
         Kermany(kind="kermany").load(kermany, "train", CARD)
+
+
+def test_a_row_that_is_too_short_is_named(kermany):
+    (kermany / "kermany/manifest.csv").write_text("path,label,split,patient\na,b,c,d\ne,f\n")
+    with pytest.raises(BadData, match="row 2 has fewer columns"):
+        Kermany(kind="kermany").load(kermany, "train", CARD)
+
+
+def test_a_split_that_nothing_is_in_is_no_data(kermany):
+    with pytest.raises(BadData, match="this split"):
+        Kermany(kind="kermany").load(kermany, "elsewhere", CARD)
 
 
 def test_a_patient_in_two_splits_stops_the_training(kermany):
@@ -61,6 +73,18 @@ def test_a_label_without_examples_stops_the_training(kermany):
     normal = Pictures(training.images, 0 * training.targets, training.owners, training.groups)
     with pytest.raises(BadData, match="present in no picture"):
         check_splits({"train": normal})
+    with pytest.raises(BadData, match="one class only"):
+        check_splits({"train": training, "val": normal})
+
+
+def test_the_same_picture_of_two_patients_in_two_splits_stops_the_training(kermany):
+    copied = (kermany / "kermany/train/normal-0.jpeg").read_bytes()
+    (kermany / "kermany/val/normal-2.jpeg").write_bytes(copied)
+    training, validation = (
+        Kermany(kind="kermany").load(kermany, split, CARD) for split in ("train", "val")
+    )
+    with pytest.raises(BadData, match="train-0 in train and val-1 in val have the same content"):
+        check_splits({"train": training, "val": validation})
 
 
 @pytest.mark.parametrize("colours", [(), (3,)])
@@ -74,6 +98,31 @@ def test_medmnist_files_hold_grey_or_coloured_pictures(tmp_path, colours):
     assert pictures.targets[:, 0].tolist() == [0, 1, 1, 0]
     with pytest.raises(BadData, match="test_images"):
         source.load(tmp_path, "test", CARD)
+
+
+def test_what_medmnist_has_in_two_splits_is_not_learnt_from(tmp_path):
+    images = np.arange(4 * 28 * 28).reshape(4, 28, 28).astype(np.uint8)
+    images[:, 0, 0] = range(4)
+    labels = np.array([[0], [1], [1], [0]], np.uint8)
+    splits = {"train": slice(0, 3), "val": slice(2, 3), "test": slice(3, 4)}
+    arrays = {f"{name}_images": images[rows] for name, rows in splits.items()}
+    labels_of = {f"{name}_labels": labels[rows] for name, rows in splits.items()}
+    np.savez(tmp_path / "set.npz", **arrays, **labels_of)
+    training = MedMnist(kind="medmnist", file="set.npz").load(tmp_path, "train", CARD)
+    assert training.owners == ("train 0", "train 1") and training.left_out == 1
+
+
+def test_what_is_wrong_with_a_medmnist_file_is_named(tmp_path):
+    source = MedMnist(kind="medmnist", file="set.npz")
+    with pytest.raises(BadData, match=r"set\.npz"):
+        source.load(tmp_path, "val", CARD)
+    (tmp_path / "set.npz").write_bytes(b"PK no archive")
+    with pytest.raises(BadData, match=r"set\.npz"):
+        source.load(tmp_path, "val", CARD)
+    images = np.zeros((2, 28, 28), np.uint8)
+    np.savez(tmp_path / "set.npz", val_images=images, val_labels=np.array([[0], [2]], np.uint8))
+    with pytest.raises(BadData, match="label 2"):
+        source.load(tmp_path, "val", CARD)
 
 
 def test_findings_become_a_target_each_from_the_best_file_there_is(tmp_path):
@@ -124,14 +173,19 @@ def test_patients_of_chexpert_stay_together_and_its_own_validation_is_the_test_s
     assert owners["test"] == {"patient00010"} and len(splits["test"]) == 2
     with pytest.raises(BadData, match="pneumonia"):
         source.load(chexpert, "train", CARD)
+    table = chexpert / "CheXpert-v1.0-small/train.csv"
+    table.write_text(table.read_text().replace(",-1.0,", ",maybe,"))
+    with pytest.raises(BadData, match="maybe"):
+        source.load(chexpert, "train", FINDINGS)
 
 
 @pytest.mark.parametrize("own_splits", [True, False])
 def test_a_folder_for_each_label_is_a_data_set(tmp_path, own_splits):
-    for label in CARD.labels:
+    for column, label in enumerate(CARD.labels):
         for number in range(20):
             split = ("train" if number % 2 else "val") if own_splits else ""
-            picture(tmp_path / "mine" / split / label / f"{number}.PNG", False, number)
+            path = tmp_path / "mine" / split / label / f"{number}.PNG"
+            picture(path, False, 20 * column + number)
     source = PictureFolders(kind="picture_folders", folder="mine", val=0.5)
     training, validation = (source.load(tmp_path, split, CARD) for split in ("train", "val"))
     check_splits({"train": training, "val": validation})

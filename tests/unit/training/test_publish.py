@@ -7,13 +7,16 @@ import sys
 import pytest
 from PIL import Image
 
-from pellucid.cards import Card
+from pellucid.cards import Card, Detector
 from tests.support.tiny_sets import XRAY_CARD, recipe_of
+from training.card_file import MARK
 from training.curves import draw_curves, read_curves
 from training.places import Places
-from training.publish import MARK, publish
+from training.publish import publish
 
 RECIPE = recipe_of(XRAY_CARD, [{"kind": "kermany"}])
+UNLIKE = {"white_noise": {"inputs": 60, "warned": 1.0}}
+DETECTOR = Detector(kind="mahalanobis", threshold=1.5, digest="0" * 64)
 
 
 @pytest.fixture
@@ -22,7 +25,15 @@ def places(tmp_path) -> Places:
     run = places.run("tiny")
     run.mkdir(parents=True)
     (run / "weights.safetensors").write_bytes(b"weights")
-    figures = {"validation": {"pneumonia": {"threshold": 0.4}}, "macro_auc": 0.9}
+    (run / "detector.safetensors").write_bytes(b"detector")
+    (run / "detector.json").write_text(
+        json.dumps({"detector": DETECTOR.model_dump(), "out_of_distribution": UNLIKE})
+    )
+    figures = {
+        "operating_points": {"balanced": {"pneumonia": 0.4}, "fixed_0.3": {"pneumonia": 0.3}},
+        "calibration": {"temperature": 1.5},
+        "macro_auc": 0.9,
+    }
     (run / "finished.json").write_text(json.dumps(figures))
     return places
 
@@ -33,10 +44,23 @@ def test_the_card_is_the_recipes_with_what_was_measured(places, tmp_path, writte
     subprocess.run(command, check=True)
     folder = places.repository / "tiny"
     card = Card.read(folder / "card.yaml")
-    assert card.thresholds == {"pneumonia": 0.4} and card.quality["macro_auc"] == 0.9
-    assert card.model_copy(update={"thresholds": {}, "quality": {}}) == RECIPE.card
+    assert list(card.operating_points) == ["balanced", "fixed_0.3"]
+    assert card.operating_points["balanced"] == {"pneumonia": 0.4}
+    assert card.calibration is not None and card.calibration.temperature == 1.5
+    assert card.quality == {"macro_auc": 0.9, "out_of_distribution": UNLIKE}
+    assert card.detector == DETECTOR
+    measured = {"operating_points": {}, "calibration": None, "detector": None, "quality": {}}
+    assert card.model_copy(update=measured) == RECIPE.card
     assert (folder / "card.yaml").read_text().count(MARK) == 1
     assert (folder / "1/weights.safetensors").read_bytes() == b"weights"
+    assert (folder / "1/detector.safetensors").read_bytes() == b"detector"
+
+
+def test_a_run_without_a_detector_is_published_without_one(places):
+    (places.run("tiny") / "detector.json").unlink()
+    folder = publish(RECIPE, places)
+    assert Card.read(folder / "card.yaml").detector is None
+    assert not (folder / "1/detector.safetensors").exists()
 
 
 def test_a_run_that_is_not_finished_is_not_published(places):

@@ -7,9 +7,11 @@ from pydantic import ValidationError
 
 from tests.support.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
 from training.recipe import Recipe
+from training.vae import VaeRecipe
 
 KERMANY = [{"kind": "kermany"}]
-RECIPES = sorted((Path(__file__).parents[3] / "training/recipes").glob("*.yaml"))
+FOLDER = Path(__file__).parents[3] / "training/recipes"
+RECIPES = sorted(FOLDER.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -17,6 +19,16 @@ def test_each_recipe_is_valid_and_named_as_its_model(path):
     recipe = Recipe.read(path)
     assert recipe.card.name == path.stem
     assert recipe.stages[-1].hidden > 0, "the last epochs hide segments"
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("examples/*.yaml")), ids=lambda path: path.stem)
+def test_each_example_is_valid(path):
+    assert Recipe.read(path).card.name == path.stem
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("generators/*.yaml")), ids=lambda p: p.stem)
+def test_each_generator_is_valid(path):
+    assert VaeRecipe.read(path).card.name == path.stem
 
 
 def test_a_change_on_the_command_line_reaches_any_depth(tmp_path, written):

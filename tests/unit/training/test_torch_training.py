@@ -9,10 +9,11 @@ from safetensors.torch import load_file
 
 from tests.support.tiny_sets import XRAY_CARD, picture, recipe_of
 from training import unfinished
-from training.__main__ import run
+from training.digests import NoWeights
 from training.places import Places
+from training.run import OtherRun, run
 from training.torch_loop import rate
-from training.weights import NoWeights, build_torch, start_torch
+from training.weights import build_torch, start_torch
 
 KERMANY = [{"kind": "kermany"}]
 
@@ -28,7 +29,11 @@ def test_a_training_ends_with_weights_and_figures_of_the_validation_split(places
     figures = json.loads((folder / "finished.json").read_text())
     pneumonia = figures["validation"]["pneumonia"]
     assert figures["macro_auc"] == pneumonia["auc"]["value"]
-    assert set(pneumonia["operating_points"]) == {"balanced", "sensitive", "specific", "fixed_0.3"}
+    points = figures["operating_points"]
+    assert list(points) == ["balanced", "sensitive", "specific", "fixed_0.3"]
+    assert all(set(thresholds) == {"pneumonia"} for thresholds in points.values())
+    assert figures["calibration"]["temperature"] > 0
+    assert figures["left_out"] == {"train": 0, "val": 0}
     assert set(pneumonia["hidden"]) == {"0%", "25%", "50%", "75%", "100%"}
     assert all(
         value.dtype == torch.float16 for value in load_file(folder / "weights.safetensors").values()
@@ -46,7 +51,7 @@ def test_a_finished_training_is_left_alone(places):
 def test_a_run_of_another_recipe_is_not_gone_on_from(places):
     run(recipe_of(XRAY_CARD, KERMANY), places)
     (places.run("tiny") / "finished.json").unlink()
-    with pytest.raises(ValueError, match="another recipe"):
+    with pytest.raises(OtherRun, match="another recipe"):
         run(recipe_of(XRAY_CARD, KERMANY, seed=1), places)
 
 
@@ -159,7 +164,8 @@ def test_several_findings_are_measured_each_for_itself(places):
     (places.data / "nih14/manifest.csv").write_text("\n".join(rows) + "\n")
     run(recipe_of(card, [{"kind": "nih14"}], balanced=False, choose="auc"), places)
     figures = json.loads((places.run("tiny") / "finished.json").read_text())
-    assert {"auc", "brier", "temperature"} <= set(figures["validation"]["mass"])
+    assert {"auc", "brier"} <= set(figures["validation"]["mass"])
+    assert set(figures["calibration"]["temperature"]) == {"mass", "edema"}
     assert figures["validation"]["hernia"] == {"positives": 0}
     aucs = [figures["validation"][label]["auc"]["value"] for label in ("mass", "edema")]
     assert figures["macro_auc"] == pytest.approx(sum(aucs) / 2, abs=1e-3)

@@ -124,6 +124,7 @@ class Model(_message.Message):
     BASELINES_FIELD_NUMBER: _builtins.int
     SEGMENTATIONS_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
+    OPERATING_POINTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     title: _builtins.str
@@ -163,6 +164,10 @@ class Model(_message.Message):
     def segmentations(self) -> _containers.RepeatedCompositeFieldContainer[_explain_pb2.SegmentationCapability]:
         """Ways to cut the input into segments, the default first."""
 
+    @_builtins.property
+    def operating_points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of its operating points, the default first."""
+
     def __init__(
         self,
         *,
@@ -184,10 +189,11 @@ class Model(_message.Message):
         baselines: _abc.Iterable[_methods_pb2.Baseline.ValueType] | None = ...,
         segmentations: _abc.Iterable[_explain_pb2.SegmentationCapability] | None = ...,
         precision: _builtins.str = ...,
+        operating_points: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "parity", b"parity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "baselines", b"baselines", "card_json", b"card_json", "contract", b"contract", "description", b"description", "labels", b"labels", "media_types", b"media_types", "methods", b"methods", "modality", b"modality", "name", b"name", "parity", b"parity", "precision", b"precision", "segmentations", b"segmentations", "state", b"state", "state_reason", b"state_reason", "title", b"title", "version", b"version", "weights_digest", b"weights_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "baselines", b"baselines", "card_json", b"card_json", "contract", b"contract", "description", b"description", "labels", b"labels", "media_types", b"media_types", "methods", b"methods", "modality", b"modality", "name", b"name", "operating_points", b"operating_points", "parity", b"parity", "precision", b"precision", "segmentations", b"segmentations", "state", b"state", "state_reason", b"state_reason", "title", b"title", "version", b"version", "weights_digest", b"weights_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,20 +205,48 @@ class Label(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class OperatingPointsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
+    OPERATING_POINTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     threshold: _builtins.float
-    """Score from which it counts as present; absent where the card gives none."""
+    """Raw score from which it counts as present at the model's first operating point; absent where
+    the card gives none.
+    """
+    @_builtins.property
+    def operating_points(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """The same for each operating point that has one for this label, by the point's name."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         threshold: _builtins.float | None = ...,
+        operating_points: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "name", b"name", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "name", b"name", "operating_points", b"operating_points", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
@@ -263,21 +297,32 @@ class ClassifyRequest(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
+    OPERATING_POINT_FIELD_NUMBER: _builtins.int
+    REFUSE_OUT_OF_DISTRIBUTION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Required."""
     content: _builtins.bytes
-    """Required. The file's bytes; its type is read from its content.
-    Numbers 3 to 9 are kept for many files in one request, and for similar cases.
+    """Required. The file's bytes; its type is read from its content."""
+    operating_point: _builtins.str
+    """Whose thresholds decide what is present; one of the model's `operating_points`. Default: its
+    first.
+    """
+    refuse_out_of_distribution: _builtins.bool
+    """Refuse a file that is unlike the model's training data, instead of a warning. A model without
+    a detector refuses none.
+    Numbers 5 to 9 are kept for many files in one request, and for similar cases.
     """
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         content: _builtins.bytes = ...,
+        operating_point: _builtins.str = ...,
+        refuse_out_of_distribution: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "model", b"model", "operating_point", b"operating_point", "refuse_out_of_distribution", b"refuse_out_of_distribution"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -321,6 +366,8 @@ class Prediction(_message.Message):
     FACTS_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OPERATING_POINT_FIELD_NUMBER: _builtins.int
+    OUT_OF_DISTRIBUTION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     model_version: _builtins.str
     top_label: _builtins.str
@@ -329,6 +376,8 @@ class Prediction(_message.Message):
     """Arithmetic of the model, e.g. `float32`; `unknown` where the engine does not say."""
     request_id: _builtins.str
     """Also in the trailing metadata and in every service's logs."""
+    operating_point: _builtins.str
+    """Whose thresholds decided what is present; empty where the card has none."""
     @_builtins.property
     def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelScore]:
         """Overall, in the card's order. For several windows: the mean of the windows' scores."""
@@ -339,6 +388,10 @@ class Prediction(_message.Message):
 
     @_builtins.property
     def facts(self) -> _media_pb2.MediaFacts: ...
+    @_builtins.property
+    def out_of_distribution(self) -> Global___OutOfDistribution:
+        """How unlike the model's training data the file is; absent where the model has no detector."""
+
     def __init__(
         self,
         *,
@@ -350,14 +403,52 @@ class Prediction(_message.Message):
         facts: _media_pb2.MediaFacts | None = ...,
         precision: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        operating_point: _builtins.str = ...,
+        out_of_distribution: Global___OutOfDistribution | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "out_of_distribution", b"out_of_distribution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "model", b"model", "model_version", b"model_version", "precision", b"precision", "request_id", b"request_id", "scores", b"scores", "top_label", b"top_label", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "model", b"model", "model_version", b"model_version", "operating_point", b"operating_point", "out_of_distribution", b"out_of_distribution", "precision", b"precision", "request_id", b"request_id", "scores", b"scores", "top_label", b"top_label", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Prediction: _TypeAlias = Prediction  # noqa: Y015
+
+@_typing.final
+class OutOfDistribution(_message.Message):
+    """How unlike a model's training data a file is: what the model says of something that it was not
+    made for means nothing, however high the score.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
+    DETECTOR_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """Distance from the training data, from 0. For several windows: the median of theirs."""
+    threshold: _builtins.float
+    """Distance that one in twenty files like the training data exceeds."""
+    warning: _builtins.bool
+    """The score exceeds the threshold."""
+    detector: _builtins.str
+    """Kind of the detector, e.g. `mahalanobis`."""
+    def __init__(
+        self,
+        *,
+        score: _builtins.float = ...,
+        threshold: _builtins.float = ...,
+        warning: _builtins.bool = ...,
+        detector: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector", "score", b"score", "threshold", b"threshold", "warning", b"warning"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutOfDistribution: _TypeAlias = OutOfDistribution  # noqa: Y015
 
 @_typing.final
 class LabelScore(_message.Message):
@@ -369,13 +460,23 @@ class LabelScore(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     LOGIT_FIELD_NUMBER: _builtins.int
     ABOVE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    CALIBRATED_SCORE_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
     label: _builtins.str
     score: _builtins.float
-    """After the activation, 0 .. 1."""
+    """Raw: after the activation, 0 .. 1. Thresholds apply to it, and maps explain it."""
     logit: _builtins.float
     """Before the activation."""
     above_threshold: _builtins.bool
-    """The score reaches the card's threshold; absent where the card gives none."""
+    """The raw score reaches the operating point's threshold; absent where that gives none."""
+    calibrated_score: _builtins.float
+    """The logit divided by the card's temperature, after the activation, 0 .. 1: of cases like those
+    of the validation split, about this share is positive. Absent where the card has no temperature.
+    """
+    spread: _builtins.float
+    """Of an ensemble: standard deviation of its members' calibrated scores, whose mean `score` is.
+    Of several windows, of their means. Absent for other models.
+    """
     def __init__(
         self,
         *,
@@ -383,14 +484,25 @@ class LabelScore(_message.Message):
         score: _builtins.float = ...,
         logit: _builtins.float = ...,
         above_threshold: _builtins.bool | None = ...,
+        calibrated_score: _builtins.float | None = ...,
+        spread: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_above_threshold", b"_above_threshold", "above_threshold", b"above_threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_above_threshold", b"_above_threshold", "_calibrated_score", b"_calibrated_score", "_spread", b"_spread", "above_threshold", b"above_threshold", "calibrated_score", b"calibrated_score", "spread", b"spread"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_above_threshold", b"_above_threshold", "above_threshold", b"above_threshold", "label", b"label", "logit", b"logit", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_above_threshold", b"_above_threshold", "_calibrated_score", b"_calibrated_score", "_spread", b"_spread", "above_threshold", b"above_threshold", "calibrated_score", b"calibrated_score", "label", b"label", "logit", b"logit", "score", b"score", "spread", b"spread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__above_threshold: _TypeAlias = _typing.Literal["above_threshold"]  # noqa: Y015
     _WhichOneofArgType__above_threshold: _TypeAlias = _typing.Literal["_above_threshold", b"_above_threshold"]  # noqa: Y015
+    _WhichOneofReturnType__calibrated_score: _TypeAlias = _typing.Literal["calibrated_score"]  # noqa: Y015
+    _WhichOneofArgType__calibrated_score: _TypeAlias = _typing.Literal["_calibrated_score", b"_calibrated_score"]  # noqa: Y015
+    _WhichOneofReturnType__spread: _TypeAlias = _typing.Literal["spread"]  # noqa: Y015
+    _WhichOneofArgType__spread: _TypeAlias = _typing.Literal["_spread", b"_spread"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__above_threshold) -> _WhichOneofReturnType__above_threshold | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__calibrated_score) -> _WhichOneofReturnType__calibrated_score | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spread) -> _WhichOneofReturnType__spread | None: ...
 
 Global___LabelScore: _TypeAlias = LabelScore  # noqa: Y015
 
@@ -404,10 +516,13 @@ class WindowScore(_message.Message):
     INPUT_DIGEST_FIELD_NUMBER: _builtins.int
     START_SECONDS_FIELD_NUMBER: _builtins.int
     END_SECONDS_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
     input_digest: _builtins.str
     """SHA-256 of the tensor, in hexadecimal."""
     start_seconds: _builtins.float
     end_seconds: _builtins.float
+    distance: _builtins.float
+    """From the training data; absent where the model has no detector."""
     @_builtins.property
     def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelScore]: ...
     def __init__(
@@ -417,12 +532,15 @@ class WindowScore(_message.Message):
         input_digest: _builtins.str = ...,
         start_seconds: _builtins.float = ...,
         end_seconds: _builtins.float = ...,
+        distance: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "distance", b"distance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_seconds", b"end_seconds", "input_digest", b"input_digest", "scores", b"scores", "start_seconds", b"start_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "distance", b"distance", "end_seconds", b"end_seconds", "input_digest", b"input_digest", "scores", b"scores", "start_seconds", b"start_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__distance: _TypeAlias = _typing.Literal["distance"]  # noqa: Y015
+    _WhichOneofArgType__distance: _TypeAlias = _typing.Literal["_distance", b"_distance"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__distance) -> _WhichOneofReturnType__distance | None: ...
 
 Global___WindowScore: _TypeAlias = WindowScore  # noqa: Y015
 
@@ -506,6 +624,8 @@ class ExplainRequest(_message.Message):
     METHODS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
+    OPERATING_POINT_FIELD_NUMBER: _builtins.int
+    REFUSE_OUT_OF_DISTRIBUTION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Required."""
     content: _builtins.bytes
@@ -513,7 +633,14 @@ class ExplainRequest(_message.Message):
     window: _builtins.int
     """Which window of a recording is explained, from 0. Default: the one where the first target
     scores highest.
-    Numbers 6 to 15 are kept for batches, similar cases and reports.
+    """
+    operating_point: _builtins.str
+    """Whose thresholds decide what is present; one of the model's `operating_points`. Default: its
+    first.
+    """
+    refuse_out_of_distribution: _builtins.bool
+    """Refuse a file that is unlike the model's training data, before anything is explained.
+    Numbers 8 to 15 are kept for batches, similar cases and reports.
     """
     @_builtins.property
     def methods(self) -> _containers.RepeatedCompositeFieldContainer[_methods_pb2.Method]:
@@ -529,10 +656,12 @@ class ExplainRequest(_message.Message):
         methods: _abc.Iterable[_methods_pb2.Method] | None = ...,
         options: _methods_pb2.ExplainOptions | None = ...,
         window: _builtins.int | None = ...,
+        operating_point: _builtins.str = ...,
+        refuse_out_of_distribution: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "options", b"options", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "content", b"content", "methods", b"methods", "model", b"model", "options", b"options", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "content", b"content", "methods", b"methods", "model", b"model", "operating_point", b"operating_point", "options", b"options", "refuse_out_of_distribution", b"refuse_out_of_distribution", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__window: _TypeAlias = _typing.Literal["window"]  # noqa: Y015
     _WhichOneofArgType__window: _TypeAlias = _typing.Literal["_window", b"_window"]  # noqa: Y015

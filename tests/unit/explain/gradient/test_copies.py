@@ -14,12 +14,12 @@ import pytest
 from explain_service.gradient.copies import GradientCopies, Predict
 from explain_service.gradient.loading import NoCopy
 from explain_service.gradient.model import GradientModel, Head
-from explain_service.gradient.parity import PROBES
 from explain_service.methods.base import Backends
 from explain_service.methods.grad_cam import GradCam
 from explain_service.methods.integrated_gradients import IntegratedGradients
 from explain_service.run_control import Cancellation, Cancelled, RunControl, TimeBudget
 from pellucid.errors import BackendUnavailable, DeadlineTooShort, MethodUnavailable
+from pellucid.parity import PROBES
 from pellucid.serving.catalogue import ServedModel
 from pellucid.serving.deadline import Deadline
 from pellucid.tensors import FloatArray

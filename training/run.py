@@ -1,9 +1,8 @@
-"""`python -m training RECIPE`: train a model as a recipe says, and measure it on validation.
+"""A training from beginning to end: as a recipe says, and measured on validation.
 
 An interrupted training goes on from its last checkpoint. The test split is never read here.
 """
 
-import argparse
 import json
 import logging
 from pathlib import Path
@@ -13,33 +12,36 @@ import yaml
 
 from training.copies import with_copies
 from training.curves import draw_curves
-from training.datasets.clips import check_clips
-from training.datasets.pictures import check_splits
+from training.datasets.clips import Clips, check_clips
+from training.datasets.pictures import Pictures, check_splits
 from training.places import FINISHED, RECIPE, Places
 from training.recipe import Recipe
 
 
-def main() -> None:
-    """Train one model, unless its run is finished."""
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
-    Places.add_options(parser)
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    run(Recipe.read(options.recipe, options.changes), Places.of(options))
+class OtherRun(Exception):
+    """The run's folder has a run of another recipe."""
 
 
 def run(recipe: Recipe, places: Places) -> None:
-    """Train, measure on validation, and write the figures as the run's last file.
+    """Train, measure on validation and write the figures; then fit the detector.
 
     Raises:
-        ValueError: the run's folder has a run of another recipe.
+        OtherRun: the run's folder has a run of another recipe.
     """
     folder = places.run(recipe.card.name)
     if (folder / FINISHED).exists():
         logging.info("%s is finished: %s", recipe.card.name, folder)
-        return
+    else:
+        _train(recipe, places, folder)
+    from training.detector import fit_of_run
+
+    fit_of_run(recipe, places)
+
+
+# Frameworks are slow to start, and a recipe or data at fault need none.
+
+
+def _train(recipe: Recipe, places: Places, folder: Path) -> None:
     _claim(folder, recipe)
     figures = (
         _train_on_clips(recipe, places) if recipe.hears else _train_on_pictures(recipe, places)
@@ -49,19 +51,21 @@ def run(recipe: Recipe, places: Places) -> None:
     logging.info("%s: %s", recipe.card.name, json.dumps(figures))
 
 
-# Frameworks are slow to start, and a recipe or data at fault need none.
-
-
 def _train_on_pictures(recipe: Recipe, places: Places) -> dict[str, Any]:
     training, validation = (recipe.load_pictures(places.data, split) for split in ("train", "val"))
     check_splits({"train": training, "val": validation})
+    if recipe.picture_changes.generated:
+        from training.generated import with_generated
+
+        training = with_generated(training, recipe, recipe.picture_changes.generated, places)
     if recipe.framework == "torch":
         from training.torch_loop import train
     else:
         from training.keras_data import train_on_pictures as train
     from training.measuring import measure_pictures
 
-    return measure_pictures(recipe.card, train(recipe, training, validation, places), validation)
+    figures = measure_pictures(recipe.card, train(recipe, training, validation, places), validation)
+    return figures | _left_out(training, validation)
 
 
 def _train_on_clips(recipe: Recipe, places: Places) -> dict[str, Any]:
@@ -73,17 +77,19 @@ def _train_on_clips(recipe: Recipe, places: Places) -> dict[str, Any]:
     from training.measuring_clips import measure_clips
 
     weights = train_on_clips(recipe, training, validation, places)
-    return measure_clips(recipe.card, weights, validation)
+    figures = measure_clips(recipe.card, weights, validation)
+    return figures | _left_out(training, validation)
+
+
+def _left_out(training: Pictures | Clips, validation: Pictures | Clips) -> dict[str, Any]:
+    """Files that could not be read, each of which the log names."""
+    return {"left_out": {"train": training.left_out, "val": validation.left_out}}
 
 
 def _claim(folder: Path, recipe: Recipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / RECIPE
     if kept.exists() and Recipe.read(kept).digest != recipe.digest:
-        raise ValueError(f"{folder} has a run of another recipe: remove it, or choose other --runs")
+        raise OtherRun(f"{folder} has a run of another recipe: remove it, or choose other --runs")
     tree = recipe.model_dump(mode="json", exclude_unset=True)
     kept.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from explain_service.gradient.parity import PROBES, compare, probes
 from pellucid.cards import Card
+from pellucid.parity import PROBES, compare, probes
 from tests.support.cards import COLOUR, GREY, LAYERED, SPEECH, card
 
 
