@@ -201,11 +201,14 @@ def _wait_offered(name: str, state_dir: Path) -> "ModelCapability | None":
 
 
 def _is_settled(model: "ModelCapability") -> bool:
-    """Whether a model is ready, and its gradient copy was checked if it may have one."""
+    """Whether a model and its masked graph are ready, and a gradient copy was checked."""
     from pellucid.client import ModelState, Runtime
 
-    copied = any(one.available and one.runtime is Runtime.LOCAL_COPY for one in model.methods)
-    return model.state is ModelState.READY and (model.parity is not None or not copied)
+    offered = [one for one in model.methods if one.available]
+    copied = any(one.runtime is Runtime.LOCAL_COPY for one in offered)
+    masked = any(one.runtime is not Runtime.LOCAL_COPY for one in offered)
+    ready = model.state is ModelState.READY and masked
+    return ready and (model.parity is not None or not copied)
 
 
 def _triton_logits(name: str, state_dir: Path) -> Any:

@@ -104,8 +104,9 @@ def _classifier(folder: ModelFolder) -> onnx.ModelProto:
     if not folder.builds or card.architecture is None:
         return read_graph(folder.graph)
     graph = classifier_graph(card, card.architecture, folder.weights)
-    expose_features(graph)
     if card.detector is not None:
+        # Only then: an engine fuses a graph of one output further, and its masked graph alike.
+        expose_features(graph)
         detector = MahalanobisDetector.read(folder.detector)
         add_distance(graph, detector, card.preprocess.channel_axis)
     return graph

@@ -37,7 +37,10 @@ def test_every_command_and_its_options_exist() -> None:
     named = [call.groups() for call in calls if call is not None and call[1] in COMMANDS]
     assert {name for name, _ in named} == set(COMMANDS)
     for name, rest in named:
-        parameters = COMMANDS[name].params
+        command = COMMANDS[name]
+        if (sub := re.match(r" (\w+)", rest)) and sub[1] in getattr(command, "commands", {}):
+            command = command.commands[sub[1]]
+        parameters = command.params
         known = {option for one in parameters for option in (*one.opts, *one.secondary_opts)}
         assert set(re.findall(r"--[a-z-]+", rest)) <= known, f"pellucid {name}{rest}"
 

@@ -64,24 +64,21 @@ def explained_version(gateway: Any, name: str) -> str:
 
 
 @pytest.fixture
-def slow(
-    request: pytest.FixtureRequest, gateway: Any, system_repository: Path, tmp_path: Path
-) -> Iterator[str]:
-    """Name of a model over 224 by 224 or more pixels in colour, for as long as a test runs."""
-    side = getattr(request, "param", 224)
+def slow(gateway: Any, system_repository: Path, tmp_path: Path) -> Iterator[str]:
+    """Name of a model over 224 by 224 pixels in colour, for as long as a test runs."""
     facts = {
         **linear_model(tmp_path).card.model_dump(mode="json", exclude_defaults=True),
         "name": "slow",
         "preprocess": {
             **IMAGE,
-            "height": side,
-            "width": side,
+            "height": 224,
+            "width": 224,
             "channels": 3,
             "mean": [0.5] * 3,
             "std": [0.25] * 3,
         },
     }
-    weights = np.random.default_rng(3).normal(0, 1e-3, (3, 3, side, side)).astype(np.float32)
+    weights = np.random.default_rng(3).normal(0, 1e-3, (3, 3, 224, 224)).astype(np.float32)
     card = Card.model_validate(facts)
     source = write_linear(tmp_path, card, weights, np.zeros(3, np.float32)).folder
     (source / "config.pbtxt").unlink()
@@ -205,8 +202,6 @@ def test_after_a_cancel_triton_is_asked_no_more(
         assert 0 < count - before < whole / 2
 
 
-# Building and loading version 2 takes seconds; the explanation must not end before.
-@pytest.mark.parametrize("slow", [672], indirect=True)
 def test_no_map_rests_on_two_versions_of_a_model(
     gateway: Any, system_repository: Path, slow: str
 ) -> None:
@@ -216,17 +211,19 @@ def test_no_map_rests_on_two_versions_of_a_model(
     card = folder / "card.yaml"
     facts = yaml.safe_load(card.read_text(encoding="utf-8"))
     card.write_text(yaml.safe_dump(facts | {"version": "2"}), encoding="utf-8")
-    events = []
-    ended = "the explanation ended by itself"
-    try:
-        events.extend(call)
-    except grpc.RpcError as error:
-        ended = str(error)
-    maps = [event.explanation for event in events if event.WhichOneof("event") == "explanation"]
-    failures = [event.failure for event in events if event.WhichOneof("event") == "failure"]
-    assert {each.receipt.model_version for each in maps} <= {"1"}
-    assert {(each.reason, each.retriable) for each in failures} == {("MODEL_CHANGED", True)}, ended
-    assert [each.method for each in (*maps, *failures)] == ["lime", "kernel_shap"]
+    # How soon version 2 is built and loaded is not known: one of these is under way by then.
+    for _ in range(30):
+        events = []
+        with suppress(grpc.RpcError):  # where no method has a map, the call fails too
+            events.extend(call)
+        maps = [event.explanation for event in events if event.WhichOneof("event") == "explanation"]
+        failures = [event.failure for event in events if event.WhichOneof("event") == "failure"]
+        assert {each.receipt.model_version for each in maps} <= {"1"}
+        assert [each.method for each in (*maps, *failures)] == ["lime", "kernel_shap"]
+        if failures:
+            break
+        call, _ = begin_long_explanation(gateway, slow, LONG, LONGER)
+    assert {(each.reason, each.retriable) for each in failures} == {("MODEL_CHANGED", True)}
 
     methods = [Method(lime=Lime(samples=20))]
     request = ExplainRequest(model=slow, content=PICTURE, methods=methods)
