@@ -35,6 +35,8 @@ MASKED_SUFFIX = "_masked"
 
 MEMBER_SCORES = "member_scores"
 """Second output of an ensemble: calibrated scores of its members, `(N, M, K')`."""
+DISTANCE = "distance"
+"""Output of a classifier with a detector: how far inputs are from its training data, `(N, 1)`."""
 PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
 Threshold = Annotated[float, Field(ge=0, le=1)]
 

@@ -112,9 +112,9 @@ def resolve_targets(
         )
     thresholds = card.operating_points.get(resolve_operating_point(card, operating_point), {})
     ranking = sorted(range(len(card.labels)), key=lambda k: -float(scores[k]))
-    present = _present(card, thresholds, scores, ranking)
     if not wanted:
         return ranking[:1]
+    present = _present(card, thresholds, scores, ranking)
     chosen = [
         index
         for place, target in enumerate(wanted)

@@ -13,12 +13,11 @@ from pellucid.baselines import make_baseline
 from pellucid.cards import Activation, Card
 from pellucid.contracts import Baseline, baseline_name
 from training import figures
+from training.calibration import log_odds
 from training.evaluation import evaluate
 from training.examples import BATCH, Examples
-from training.figures import DIGITS, Cases, Measure
+from training.figures import DIGITS, HIDDEN, Cases, Measure
 from training.pictures import hide_share
-
-HIDDEN = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Floats = NDArray[np.float64]
 Score = Callable[[list[Tensor]], Floats]
@@ -90,7 +89,7 @@ class Assessor:
             report |= self._together(examples, answers.plain.scores)
         thresholds = np.array([self._threshold(label) for label in examples.labels])
         neutrality = {
-            name: float(np.mean(np.abs(_log_odds(each.scores) - _log_odds(thresholds))))
+            name: float(np.mean(np.abs(log_odds(each.scores) - log_odds(thresholds))))
             for name, each in answers.baselines.items()
         }
         return Assessment(report, measured, neutrality)
@@ -238,8 +237,3 @@ def _unseen(cases: Cases, threshold: float) -> dict[str, Any]:
         "balanced_accuracy": round(float(np.mean(recalls)), DIGITS),
         "score": {"value": middle, "low": low, "high": high},
     }
-
-
-def _log_odds(scores: Floats) -> Floats:
-    inside = np.clip(scores, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(inside / (1 - inside)))

@@ -10,6 +10,12 @@ Scores = NDArray[np.float64]
 BINS = 10
 
 
+def log_odds(scores: Scores) -> Scores:
+    """Logits of scores from 0 to 1; those at the ends count as one in a million from them."""
+    inside = np.clip(scores, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(inside / (1 - inside)))
+
+
 def temperature(labels: Labels, logits: NDArray[np.float64]) -> float:
     """What to divide logits by so that their scores mean what they say (arXiv:1706.04599).
 

@@ -22,6 +22,7 @@ from pellucid.repository.folder import DETECTOR, WEIGHTS, file_digest
 from training import sounds, unlike
 from training.card_file import put_measured
 from training.drawing import in_order
+from training.figures import DIGITS
 from training.mahalanobis import Statistics, fit
 from training.pictures import arranged, normalise
 from training.places import DETECTOR_FIGURES, Places
@@ -31,7 +32,6 @@ Floats = NDArray[np.float32]
 
 FALSE_ALARMS: Final = 0.05
 """Share of validation inputs that are warned of."""
-_DIGITS: Final = 4
 _MOST_INPUTS: Final = 1_024
 """Of the training set, drawn at random."""
 
@@ -82,7 +82,7 @@ def fit_and_measure(
     threshold = float(np.quantile(distances["validation"], 1 - FALSE_ALARMS))
     found = Detector(
         kind="mahalanobis",
-        threshold=round(threshold, _DIGITS),
+        threshold=round(threshold, DIGITS),
         digest=file_digest(folder / DETECTOR),
     )
     figures = {
@@ -109,7 +109,7 @@ def unlike_sets(card: Card, data: Path) -> dict[str, Floats]:
     if isinstance(contract, ImageContract):
         return unlike.pictures(contract, data)
     assert isinstance(contract, LogMelContract)
-    return unlike.clips(contract, data)
+    return unlike.clips(contract)
 
 
 def main() -> None:

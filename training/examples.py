@@ -57,7 +57,7 @@ def picture_examples(card: Card, pictures: Pictures) -> Examples:
     assert isinstance(contract, ImageContract)
     truths, labels = pictures.targets.double().numpy(), card.labels
     if len(labels) == 2 and card.output.activation is not Activation.SIGMOID:
-        positive = _positive(card)
+        positive = positive_label(card)
         at = 0 if truths.shape[1] == 1 else labels.index(positive)
         truths, labels = truths[:, at : at + 1], (positive,)
     plain = _normalised(pictures.images, contract)
@@ -114,7 +114,7 @@ def clip_examples(card: Card, clips: Clips) -> Examples:
         return shift
 
     return Examples(
-        (_positive(card),),
+        (positive_label(card),),
         clips.labels[:, None].astype(np.float64),
         np.array(clips.owners),
         groupings,
@@ -123,7 +123,8 @@ def clip_examples(card: Card, clips: Clips) -> Examples:
     )
 
 
-def _positive(card: Card) -> str:
+def positive_label(card: Card) -> str:
+    """The label that a model of labels that exclude each other is measured on."""
     return card.output.positive_label or card.labels[-1]
 
 

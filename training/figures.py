@@ -17,6 +17,9 @@ Weights = NDArray[np.float64]
 
 RESAMPLES = 2000
 DIGITS = 4
+"""Of the figures in a card."""
+HIDDEN = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of an input that are hidden to see what a model makes of the rest."""
 _MOST_CELLS = 4_000_000
 """Of weights in memory at a time."""
 

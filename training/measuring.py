@@ -12,17 +12,17 @@ from torch import Generator, Tensor
 from pellucid.architectures.weights import load_torch
 from pellucid.cards import Activation, Card
 from pellucid.contracts import ImageContract
-from training.calibration import temperature
+from training.calibration import log_odds, temperature
 from training.datasets.pictures import Pictures
 from training.drawing import in_order
 from training.evaluation import evaluate, mean_auc
+from training.examples import positive_label
+from training.figures import DIGITS, HIDDEN
 from training.operating_points import ScoredTwice, operating_points
 from training.pictures import arranged, hide_share, normalise, vary
 from training.recipe import PictureChanges
 from training.weights import build_torch, channels_last
 
-HIDDEN = (0.0, 0.25, 0.5, 0.75, 1.0)
-DIGITS = 4
 DEVICES = PictureChanges(pose=0, mirror=False, noise=0)
 """Exposure and sharpness: what differs between devices and must not move a threshold."""
 
@@ -45,8 +45,7 @@ def measure_pictures(card: Card, weights: Path, pictures: Pictures) -> dict[str,
     truths = pictures.targets.numpy()
     labels = card.labels
     if card.output.activation is not Activation.SIGMOID:
-        positive = card.output.positive_label or labels[-1]
-        truths, labels = truths[:, -1:], (positive,)
+        truths, labels = truths[:, -1:], (positive_label(card),)
     generator = Generator().manual_seed(0)
     hidden = {
         share: score([hide_share(x, share, generator) for x in inputs])[:, -len(labels) :]
@@ -69,7 +68,7 @@ def measure_pictures(card: Card, weights: Path, pictures: Pictures) -> dict[str,
         chosen = operating_points([ScoredTwice(truth, scores[0.0], changed[known, column], owners)])
         for name, threshold in chosen.items():
             points.setdefault(name, {})[label] = threshold
-        temperatures[label] = temperature(truth, _log_odds(scores[0.0]))
+        temperatures[label] = temperature(truth, log_odds(scores[0.0]))
         figures[label] = {
             **_measure_label(truth, scores, chosen["balanced"], list(owners)),
             "black": round(float(dark[0, column]), DIGITS),
@@ -81,11 +80,6 @@ def measure_pictures(card: Card, weights: Path, pictures: Pictures) -> dict[str,
         "validation": figures,
         "macro_auc": round(mean_auc(truths, hidden[0.0]), DIGITS),
     }
-
-
-def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    eps = 1e-6
-    return np.log(np.clip(scores, eps, 1 - eps) / np.clip(1 - scores, eps, 1 - eps))
 
 
 def _measure_label(

@@ -15,8 +15,8 @@ from training import sounds
 from training.calibration import temperature
 from training.datasets.clips import Clips
 from training.evaluation import evaluate, recall_by_group
+from training.figures import DIGITS, HIDDEN
 from training.keras_loop import build_keras, margins_of
-from training.measuring import DIGITS, HIDDEN
 from training.operating_points import ScoredTwice, operating_points
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.calibration import Labels, Scores
+from training.figures import DIGITS
 
-DIGITS = 4
 FOLDS = 5
 SEED = 0
 

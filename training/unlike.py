@@ -12,8 +12,6 @@ from scipy.signal import spectrogram
 
 from pellucid.contracts import ImageContract, LogMelContract
 from pellucid.spectrogram import log_mel
-from training import sounds
-from training.datasets.clips import read_clips
 from training.datasets.manifests import read_manifest
 from training.datasets.pictures import read_pictures
 from training.pictures import arranged
@@ -71,10 +69,10 @@ def _spectrogram(contract: ImageContract, number: int) -> Floats:
     return np.broadcast_to(plane, (contract.channels, *plane.shape))
 
 
-def clips(contract: LogMelContract, data: Path) -> dict[str, Floats]:
+def clips(contract: LogMelContract) -> dict[str, Floats]:
     """Sets of clips by name, each `(N, n_mels, frames, 1)`.
 
-    Speech from elsewhere, silence, noise, tones, and music made of notes with overtones.
+    Silence, noise, tones, and music made of notes with overtones.
     """
     makers: dict[str, Callable[[int, int, Generator], Floats]] = {
         "silence": _silence,
@@ -87,14 +85,6 @@ def clips(contract: LogMelContract, data: Path) -> dict[str, Floats]:
     for name, make in makers.items():
         made = (make(count, rate, np.random.default_rng([0, n])) for n in range(COUNT))
         found[name] = np.stack([log_mel(samples, contract) for samples in made])[..., None]
-    folder = data / "speech_neural"
-    if not (folder / "manifest.csv").is_file():
-        return found
-    rows = read_manifest(folder / "manifest.csv", "path", "label", "split")
-    for label in ("real", "fake"):
-        chosen = [row for row in rows if row["label"] == label and row["split"] == "test"]
-        samples, _ = read_clips(folder, chosen, contract)
-        found[f"speech_neural {label}"] = sounds.inputs(samples, contract)[..., None]
     return found
 
 

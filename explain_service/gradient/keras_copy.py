@@ -15,6 +15,7 @@ import structlog
 import tensorflow as tf
 
 from explain_service.gradient.model import Head
+from pellucid.architectures.keras_layers import named_layers
 from pellucid.architectures.networks import load_network
 from pellucid.cards import Activation, Architecture
 from pellucid.tensors import FloatArray
@@ -92,14 +93,6 @@ class KerasCopy:
             raise ValueError(f"the output of layer {layer!r} has no rows and columns")
         weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
         return _array(tf.reduce_sum(weights * activations, axis=3)[0])
-
-
-def named_layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Every layer with its path: that of a model inside a model is `inner/layer`."""
-    for layer in model.layers:
-        yield prefix + layer.name, layer
-        if isinstance(layer, keras.Model):
-            yield from named_layers(layer, f"{prefix}{layer.name}/")
 
 
 @contextmanager

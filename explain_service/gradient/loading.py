@@ -7,7 +7,7 @@ from threading import Lock
 
 from explain_service.gradient.model import GradientModel
 from pellucid.architectures import BUILDERS
-from pellucid.architectures.networks import UnsafeFile
+from pellucid.architectures.errors import UnsafeFile
 from pellucid.architectures.weights import WeightsMismatch
 from pellucid.cards import Card
 from pellucid.repository.folder import file_digest, source_file

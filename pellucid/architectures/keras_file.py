@@ -9,6 +9,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ def load_keras_file(path: Path) -> Any:
     import h5py
     import keras
 
-    try:
+    with keras_errors(path):
         with zipfile.ZipFile(path) as archive:
             if bad := sorted(set(archive.namelist()) - _PARTS):
                 raise UnsafeFile(f"{path.name} holds {bad[0]!r}, which no plain model has")
@@ -56,10 +57,20 @@ def load_keras_file(path: Path) -> Any:
             with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as weights:
                 check_weights(path.name, weights)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+@contextmanager
+def keras_errors(path: Path) -> Iterator[None]:
+    """Refuse a file that cannot be loaded, whatever Keras raises of it.
+
+    Raises:
+        UnsafeFile: instead of any other error.
+    """
+    try:
+        yield
     except UnsafeFile:
         raise
     except Exception as error:
-        # Keras raises whatever a damaged file leads it to.
         raise UnsafeFile(f"{path.name} is no model that Keras loads safely: {error}") from error
 
 

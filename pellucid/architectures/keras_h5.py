@@ -6,7 +6,7 @@ from typing import Any
 
 from pellucid.architectures import build
 from pellucid.architectures.errors import UnsafeFile
-from pellucid.architectures.keras_file import check_config, check_weights
+from pellucid.architectures.keras_file import check_config, check_weights, keras_errors
 from pellucid.cards import Architecture
 
 
@@ -22,7 +22,7 @@ def load_h5_model(path: Path) -> Any:
     import h5py
     import keras
 
-    try:
+    with keras_errors(path):
         with h5py.File(path, "r") as file:
             check_weights(path.name, file)
             stored = file.attrs.get("model_config")
@@ -33,11 +33,6 @@ def load_h5_model(path: Path) -> Any:
             )
         check_config(path.name, json.loads(stored))
         return keras.saving.load_model(path, compile=False)
-    except UnsafeFile:
-        raise
-    except Exception as error:
-        # Keras raises whatever a damaged file leads it to.
-        raise UnsafeFile(f"{path.name} is no model that Keras loads safely: {error}") from error
 
 
 def load_h5_weights(architecture: Architecture, path: Path) -> Any:

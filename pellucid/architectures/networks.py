@@ -4,10 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.architectures import build
-from pellucid.architectures.errors import UnsafeFile
 from pellucid.cards import Architecture
-
-__all__ = ["UnsafeFile", "load_network"]
 
 
 def load_network(architecture: Architecture, path: Path) -> Any:

@@ -14,6 +14,7 @@ from pellucid.cli.exits import Exit, fail, reported
 
 if TYPE_CHECKING:
     from pellucid.client import ModelCapability
+    from pellucid.embedded.state import ServiceRecord
     from pellucid.repository.install import AddedModel
 
 _INSTALL = (
@@ -85,9 +86,7 @@ def show(
     with _server(), reported():
         from pellucid.repository.folder import ModelFolder
 
-        if not (repository / name / "card.yaml").is_file():
-            raise fail(f"{repository} has no model {name!r}", code=Exit.NOT_FOUND)
-        folder = ModelFolder.read(repository / name)
+        folder = ModelFolder.read(_known(name, repository))
         state = _states(repository, state_dir).get(name, "not served")
         text = (folder.path / "card.yaml").read_text(encoding="utf-8")
     typer.echo(f"# {state}; made of {folder.weights.name if folder.builds else folder.graph.name}")
@@ -104,10 +103,9 @@ def remove(
     with _server(), reported():
         from pellucid.repository.install import remove_model
 
-        if not (repository / name / "card.yaml").is_file():
-            raise fail(f"{repository} has no model {name!r}", code=Exit.NOT_FOUND)
+        path = _known(name, repository)
         if not yes:
-            raise fail(f"{repository / name} would be deleted", "say --yes", Exit.USAGE)
+            raise fail(f"{path} would be deleted", "say --yes", Exit.USAGE)
         remove_model(name, repository)
     typer.echo(f"removed {name}")
 
@@ -123,13 +121,10 @@ def verify(
     with _server(), reported(as_json=as_json):
         from pellucid.repository.install import verify_model
 
-        if not (repository / name / "card.yaml").is_file():
-            raise fail(f"{repository} has no model {name!r}", code=Exit.NOT_FOUND)
-        verified = verify_model(repository / name)
+        path = _known(name, repository)
         state = _states(repository, state_dir).get(name, "not served")
-        if state == "ready":
-            served = _triton_logits(name, state_dir)
-            verified = verify_model(repository / name, served)
+        served = _triton_logits(name, state_dir) if state == "ready" else None
+        verified = verify_model(path, served)
     _show(verified, state, as_json)
 
 
@@ -152,17 +147,34 @@ def _server() -> Iterator[None]:
         raise fail(f"{error.name} is not installed", _INSTALL) from None
 
 
+def _known(name: str, repository: Path) -> Path:
+    """The folder of a model that a repository has."""
+    path = repository / name
+    if not (path / "card.yaml").is_file():
+        raise fail(f"{repository} has no model {name!r}", code=Exit.NOT_FOUND)
+    return path
+
+
 def _states(repository: Path, state_dir: Path) -> dict[str, str]:
     """State of each model in the system that runs here with this repository; empty without one."""
-    from pellucid.embedded.status import status
+    from pellucid.embedded.state import StateFolder
+    from pellucid.embedded.status import served_models
 
-    found = status(state_dir)
-    record = found.record
+    record = StateFolder(state_dir).read()
     if record is None or not record.running or record.repository.resolve() != repository.resolve():
         return {}
     return {
-        model.name: " ".join((model.state.lower(), model.reason)).strip() for model in found.models
+        model.name: " ".join((model.state.lower(), model.reason)).strip()
+        for model in served_models(record)
     }
+
+
+def _service(name: str, state_dir: Path) -> "ServiceRecord | None":
+    """A service of the system that runs here."""
+    from pellucid.embedded.state import StateFolder
+
+    record = StateFolder(state_dir).read()
+    return record.service(name) if record else None
 
 
 def _wait_served(name: str, repository: Path, state_dir: Path) -> str:
@@ -185,10 +197,8 @@ def _wait_offered(name: str, state_dir: Path) -> "ModelCapability | None":
     import time
 
     from pellucid.client import Client
-    from pellucid.embedded.state import StateFolder
 
-    record = StateFolder(state_dir).read()
-    gateway = record.service("gateway") if record else None
+    gateway = _service("gateway", state_dir)
     if gateway is None:
         return None
     until = time.monotonic() + 60
@@ -214,9 +224,9 @@ def _is_settled(model: "ModelCapability") -> bool:
 def _triton_logits(name: str, state_dir: Path) -> Any:
     from tritonclient.grpc import InferenceServerClient, InferInput
 
-    from pellucid.embedded.status import status
-
-    client = InferenceServerClient(status(state_dir).url("triton"))
+    triton = _service("triton", state_dir)
+    assert triton is not None  # it says that the model is ready
+    client = InferenceServerClient(triton.url)
 
     def run(inputs: Any) -> Any:
         tensor = InferInput("input", list(inputs.shape), "FP32")

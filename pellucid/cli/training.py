@@ -16,32 +16,18 @@ if TYPE_CHECKING:
     from training.recipe import Recipe
 
 _INSTALL = "models are trained in a checkout of Pellucid: `make setup` there installs what it needs"
-_PANEL = "Folders"
+
+
+def _folder(of: str, *, exists: bool = False) -> Any:
+    return typer.Option(help=of, file_okay=False, exists=exists, rich_help_panel="Folders")
+
 
 Data = Annotated[
-    Path | None,
-    typer.Option(
-        help="Of the data sets; by default beside the checkout.",
-        file_okay=False,
-        exists=True,
-        rich_help_panel=_PANEL,
-    ),
+    Path | None, _folder("Of the data sets; by default beside the checkout.", exists=True)
 ]
-Runs = Annotated[
-    Path | None,
-    typer.Option(
-        help="Of the trainings; by default runs/ of the checkout.",
-        file_okay=False,
-        rich_help_panel=_PANEL,
-    ),
-]
+Runs = Annotated[Path | None, _folder("Of the trainings; by default runs/ of the checkout.")]
 Repository = Annotated[
-    Path | None,
-    typer.Option(
-        help="Of the served models; by default triton_repo/ of the checkout.",
-        file_okay=False,
-        rich_help_panel=_PANEL,
-    ),
+    Path | None, _folder("Of the served models; by default triton_repo/ of the checkout.")
 ]
 
 

@@ -72,20 +72,22 @@ def status(state_dir: Path) -> SystemStatus:
         return SystemStatus(state=SystemState.DOWN, state_dir=folder.path)
     with ThreadPoolExecutor(max_workers=8) as threads:
         services = tuple(threads.map(_check, record.services))
-    triton = record.service("triton")
-    models = _models(triton.url) if triton is not None and triton.running else ()
     return SystemStatus(
         state=_state(record, services),
         state_dir=folder.path,
         record=record,
         services=services,
-        models=models,
+        models=served_models(record),
     )
 
 
-def _models(url: str) -> tuple[IndexEntry, ...]:
+def served_models(record: SystemRecord) -> tuple[IndexEntry, ...]:
+    """What a system's Triton says of its models; empty while it does not answer."""
+    triton = record.service("triton")
+    if triton is None or not triton.running:
+        return ()
     try:
-        return ModelControl(url).index()
+        return ModelControl(triton.url).index()
     except TritonUnavailable:
         return ()
 

@@ -6,10 +6,10 @@ from typing import Final
 
 import onnx
 
-from pellucid.cards import Card
+from pellucid.cards import DISTANCE, Card
 from pellucid.repository.classifier import classifier_graph
 from pellucid.repository.config import classifier_config, masked_config
-from pellucid.repository.detector import DISTANCE, MahalanobisDetector, add_distance
+from pellucid.repository.detector import MahalanobisDetector, add_distance
 from pellucid.repository.ensemble import ensemble_graph
 from pellucid.repository.errors import ModelNotBuilt
 from pellucid.repository.features import FEATURES, expose_features

@@ -8,8 +8,9 @@ from typing import Any
 import onnx
 from safetensors import SafetensorError
 
+from pellucid.architectures.errors import UnsafeFile
 from pellucid.architectures.exported_program import read_program
-from pellucid.architectures.networks import UnsafeFile, load_network
+from pellucid.architectures.networks import load_network
 from pellucid.architectures.weights import WeightsMismatch
 from pellucid.cards import Architecture, Card
 from pellucid.repository.errors import ModelNotBuilt

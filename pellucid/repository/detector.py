@@ -21,14 +21,13 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from pellucid.cards import DISTANCE
 from pellucid.repository.errors import ModelNotBuilt
 from pellucid.repository.features import FEATURES
 from pellucid.repository.folder import DETECTOR
 
 Floats = NDArray[np.float32]
 
-DISTANCE: Final = "distance"
-"""Output `(N, 1)` of a classifier's graph that has a detector."""
 STATISTICS: Final = "statistics"
 """Output `(N, V)` of a graph that a detector is fitted with."""
 _LEAST: Final = 1e-12

@@ -164,9 +164,8 @@ class ModelFolder:
         """SHA-256 of the weights, or of the graph where there are none; hexadecimal.
 
         Of an ensemble, SHA-256 of its members' digests, a line each. The detector's file is no part
-        of it: another one changes no score and no map, and what was computed of the old features
-        (receipts, indices of similar cases) stays true. The card names that file by a digest of its
-        own.
+        of it: another one changes no score and no map, so receipts stay true. The card names that
+        file by a digest of its own.
         """
         if self.card.members:
             lines = "\n".join(member.weights_digest() for member in self.members)

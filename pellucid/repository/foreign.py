@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from pellucid.architectures.networks import UnsafeFile, load_network
+from pellucid.architectures.errors import UnsafeFile
+from pellucid.architectures.networks import load_network
 from pellucid.cards import Architecture, Card
 from pellucid.repository.errors import ModelNotBuilt
 from pellucid.repository.folder import NETWORKS, WEIGHTS

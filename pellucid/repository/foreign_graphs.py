@@ -6,7 +6,7 @@ from typing import Final
 import onnx
 from google.protobuf.message import DecodeError
 
-from pellucid.architectures.networks import UnsafeFile
+from pellucid.architectures.errors import UnsafeFile
 from pellucid.cards import Activation, Card
 from pellucid.repository.errors import ModelNotBuilt
 from pellucid.repository.graphs import rename_value

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from pellucid.api.explain.v1 import explain_pb2
-from pellucid.architectures.networks import UnsafeFile
+from pellucid.architectures.errors import UnsafeFile
 from pellucid.architectures.weights import WeightsMismatch
 from pellucid.cards import MASKED_SUFFIX, Architecture, Card, first_error
 from pellucid.parity import compare, probes

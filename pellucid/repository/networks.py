@@ -31,7 +31,10 @@ def network_of(architecture: Architecture, path: Path) -> Network:
 def last_convolution(network: Network) -> str | None:
     """Name of the last layer that convolves, as Grad-CAM takes it; None where there is none."""
     if network.framework == "keras":
-        found = [name for name, kind in _keras_layers(network.module) if _convolves(kind)]
+        from pellucid.architectures.keras_layers import named_layers
+
+        layers = named_layers(network.module)
+        found = [name for name, layer in layers if type(layer).__name__.endswith("Conv2D")]
     else:
         found = [name for name, layer in network.module.named_modules() if _is_convolution(layer)]
     return found[-1] if found else None
@@ -46,19 +49,6 @@ def _is_convolution(layer: Any) -> bool:
     nodes = getattr(getattr(layer, "graph", None), "nodes", ())
     operators = [str(node.target) for node in nodes if node.op == "call_function"]
     return len(operators) == 1 and operators[0].startswith(("aten.conv2d", "aten.convolution"))
-
-
-def _keras_layers(model: Any, prefix: str = "") -> list[tuple[str, str]]:
-    found = []
-    for layer in model.layers:
-        found.append((prefix + layer.name, type(layer).__name__))
-        if hasattr(layer, "layers"):
-            found += _keras_layers(layer, f"{prefix}{layer.name}/")
-    return found
-
-
-def _convolves(kind: str) -> bool:
-    return kind.endswith("Conv2D")
 
 
 def _torch_logits(module: Any) -> Callable[[FloatArray], FloatArray]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from pellucid.architectures.networks import UnsafeFile
+from pellucid.architectures.errors import UnsafeFile
 from pellucid.repository.errors import ModelNotBuilt
 
 _OPSET: Final = 17

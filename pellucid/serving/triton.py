@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
-from pellucid.cards import MEMBER_SCORES
+from pellucid.cards import DISTANCE, MEMBER_SCORES
 from pellucid.errors import (
     BackendUnavailable,
     DeadlineTooShort,
@@ -33,8 +33,6 @@ PRECISION: Final = "precision"
 """Response parameter in which a backend may say which arithmetic it used."""
 WEIGHTS_DIGEST: Final = "weights_digest"
 """Response parameter in which a backend may say which weights it used, as SHA-256."""
-DISTANCE: Final = "distance"
-"""Output `(N, 1)` of a classifier with a detector: how far inputs are from its training data."""
 _STUB_DIED: Final = "is not healthy"
 """Triton of an instance of a Python-based backend whose process died; another may answer."""
 

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from pellucid.scores import probabilities
 from tests.integration.explain.requests import METHODS, picture, request
 from tests.support.explain_client import Stub, explain, refused
 from tests.support.known_models import Ensemble, linear_model, write_ensemble
+from tests.support.shapley import every_mask, shapley_values
 
 NAMES = ("both", "both_masked")
 
@@ -70,16 +70,9 @@ async def test_kernel_shap_of_the_score_is_exact(stub: Stub, both: Ensemble) -> 
     )
     found = (await explain(stub, asked)).explanations[0]
     segments = tensors.decode(found.segment_scores.segments, "segments")
-    masks = np.array([[n >> k & 1 for k in range(6)] for n in range(64)], np.uint8)
-    shown = np.where(masks[:, segments][:, None] == 1, image, np.float32(image.mean()))
+    shown = np.where(every_mask(6)[:, segments][:, None] == 1, image, np.float32(image.mean()))
     scores = both.scores(shown.astype(np.float32))[:, 1].astype(np.float64)
-    values, count = np.zeros(6), 0
-    for order in permutations(range(6)):
-        kept, count = 0, count + 1
-        for segment in order:
-            values[segment] += scores[kept | 1 << segment] - scores[kept]
-            kept |= 1 << segment
-    assert found.segment_scores.values == pytest.approx(values / count, abs=1e-5)
+    assert found.segment_scores.values == pytest.approx(shapley_values(scores), abs=1e-5)
 
 
 async def test_every_perturbation_method_explains_it_and_no_gradient_method_does(

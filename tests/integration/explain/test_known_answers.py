@@ -1,7 +1,6 @@
 """The perturbation methods through a real Triton, on models whose explanation is known."""
 
 from collections.abc import Mapping
-from itertools import permutations
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from pellucid.api.explain.v1.methods_pb2 import Grid, KernelShap, Method, Segmen
 from tests.integration.explain.requests import METHODS, picture, request
 from tests.support.explain_client import Floats, Stub, explain, measure
 from tests.support.known_models import LinearModel
+from tests.support.shapley import every_mask, shapley_values
 
 
 def drops(model: LinearModel, image: Floats, target: int, baseline: float) -> Floats:
@@ -115,17 +115,10 @@ async def test_kernel_shap_with_all_coalitions_gives_the_shapley_values(
     )
     found = (await explain(stub, asked)).explanations[0]
     segments = tensors.decode(found.segment_scores.segments, "segments")
-    masks = np.array([[n >> k & 1 for k in range(8)] for n in range(256)], np.uint8)
-    inputs = np.where(masks[:, segments][:, None] == 1, image, np.float32(image.mean()))
+    inputs = np.where(every_mask(8)[:, segments][:, None] == 1, image, np.float32(image.mean()))
     logits = model.logits(inputs.astype(np.float32)).astype(np.float64)
     scores = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))[:, 1]
-    values, count = np.zeros(8), 0
-    for order in permutations(range(8)):
-        kept, count = 0, count + 1
-        for segment in order:
-            values[segment] += scores[kept | 1 << segment] - scores[kept]
-            kept |= 1 << segment
-    assert found.segment_scores.values == pytest.approx(values / count, abs=1e-6)
+    assert found.segment_scores.values == pytest.approx(shapley_values(scores), abs=1e-6)
     assert found.segment_scores.low == pytest.approx(found.segment_scores.high)
 
 

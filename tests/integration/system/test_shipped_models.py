@@ -1,6 +1,5 @@
 """The models that the project ships, explained through the whole system."""
 
-from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from pellucid.client import (
     Result,
 )
 from pellucid.embedded.system import EmbeddedSystem
+from tests.support.shapley import every_mask, shapley_values
 from tests.support.triton_client import infer
 
 ROOT = Path(__file__).parents[3]
@@ -84,15 +84,9 @@ def test_kernel_shap_with_all_coalitions_gives_the_shapley_values_of_a_film(
             baseline="black",
         )
     scores = scores_of_all_coalitions(shipped.triton_url, film)
-    values, orders = np.zeros(8), list(permutations(range(8)))
-    for order in orders:
-        kept = 0
-        for segment in order:
-            values[segment] += scores[kept | 1 << segment] - scores[kept]
-            kept |= 1 << segment
     found = result.get("kernel_shap", "pneumonia")
     assert found.segment_scores is not None
-    assert found.segment_scores.values == pytest.approx(values / len(orders), abs=2e-3)
+    assert found.segment_scores.values == pytest.approx(shapley_values(scores), abs=2e-3)
     assert found.trust["additivity_gap"].value == pytest.approx(0, abs=1e-3)
 
 
@@ -102,7 +96,7 @@ def scores_of_all_coalitions(url: str, film: Path) -> np.ndarray:
     image = ((picture - 0.5) / 0.25)[np.newaxis, np.newaxis]
     rows, columns = np.mgrid[0:224, 0:224]
     segments = (rows // 112 * 4 + columns // 56).astype(np.uint16)
-    masks = np.array([[n >> k & 1 for k in range(8)] for n in range(256)], np.uint8)
+    masks = every_mask(8)
     black = np.full((1, 1, 1, 1), -2, np.float32)
     blocks = [
         infer(

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pellucid.architectures.networks import UnsafeFile
+from pellucid.architectures.errors import UnsafeFile
 from pellucid.repository.errors import ModelNotBuilt
 from pellucid.repository.foreign_graphs import served_graph
 from tests.support.cards import GREY

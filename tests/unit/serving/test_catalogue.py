@@ -52,8 +52,10 @@ async def triton() -> AsyncIterator[ScriptedTriton]:
 
 
 @asynccontextmanager
-async def catalogue_of(url: str, interval_s: float = NEVER_S) -> AsyncIterator[ModelCatalogue]:
-    settings = TritonSettings(catalogue_interval_s=interval_s, catalogue_timeout_s=0.5)
+async def catalogue_of(
+    url: str, interval_s: float = NEVER_S, timeout_s: float = 30.0
+) -> AsyncIterator[ModelCatalogue]:
+    settings = TritonSettings(catalogue_interval_s=interval_s, catalogue_timeout_s=timeout_s)
     async with ModelCatalogue(url, settings) as found:
         yield found
 
@@ -332,7 +334,7 @@ async def test_a_triton_that_was_never_there_is_unavailable(
         triton.fails = grpc.StatusCode.UNAVAILABLE
     else:
         triton.holds.clear()
-    async with catalogue_of(triton.url) as catalogue:
+    async with catalogue_of(triton.url, timeout_s=0.1) as catalogue:
         for question in (catalogue.get("shade"), catalogue.list(), catalogue.entries()):
             with pytest.raises(BackendUnavailable):
                 await question

@@ -15,6 +15,8 @@ from training.places import Places
 from training.publish import described
 from training.run import run
 
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of Keras' own exporter
+
 CLIPS = [{"kind": "speech"}, {"kind": "speech_neural"}]
 KERAS_XRAY_CARD = {
     **XRAY_CARD,
@@ -46,6 +48,7 @@ def test_clips_of_two_sets_are_judged_by_the_worse_of_them(speech, tmp_path):
     last = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
     aucs = [float(last[f"val_auc_{name}"]) for name in ("speech", "speech_neural")]
     assert float(last["chosen"]) == min(aucs)
+    assert json.loads((folder / "detector.json").read_text())["detector"]["threshold"] > 0
     figures = json.loads((folder / "finished.json").read_text())
     assert set(figures["validation"]) == {"speech", "speech_neural"}
     card = described(recipe.card, figures)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pellucid.repository.folder import file_digest
 from tests.support.tiny_sets import XRAY_CARD, picture, recipe_of
 from training import unfinished
 from training.digests import NoWeights
@@ -14,6 +15,8 @@ from training.places import Places
 from training.run import OtherRun, run
 from training.torch_loop import rate
 from training.weights import build_torch, start_torch
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch's own exporter
 
 KERMANY = [{"kind": "kermany"}]
 
@@ -34,6 +37,8 @@ def test_a_training_ends_with_weights_and_figures_of_the_validation_split(places
     assert all(set(thresholds) == {"pneumonia"} for thresholds in points.values())
     assert figures["calibration"]["temperature"] > 0
     assert figures["left_out"] == {"train": 0, "val": 0}
+    detector = json.loads((folder / "detector.json").read_text())["detector"]
+    assert detector["digest"] == file_digest(folder / "detector.safetensors")
     assert set(pneumonia["hidden"]) == {"0%", "25%", "50%", "75%", "100%"}
     assert all(
         value.dtype == torch.float16 for value in load_file(folder / "weights.safetensors").values()

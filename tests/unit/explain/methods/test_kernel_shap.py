@@ -1,5 +1,3 @@
-from itertools import permutations
-
 import numpy as np
 import pytest
 
@@ -10,8 +8,6 @@ from pellucid.api.explain.v1 import methods_pb2 as pb
 from pellucid.errors import InvalidArgument
 from tests.support.cards import GREY
 from tests.support.masked_models import (
-    Floats,
-    Formula,
     explain,
     grid,
     interval_of,
@@ -21,19 +17,7 @@ from tests.support.masked_models import (
     values_of,
     with_interactions,
 )
-
-
-def shapley(function: Formula, segments: int, label: int) -> Floats:
-    """By enumeration of all orders."""
-    values, count = np.zeros(segments), 0
-    masks = np.array([[n >> k & 1 for k in range(segments)] for n in range(2**segments)], float)
-    scores = function(masks)[:, label]
-    for order in permutations(range(segments)):
-        kept, count = 0, count + 1
-        for segment in order:
-            values[segment] += scores[kept | 1 << segment] - scores[kept]
-            kept |= 1 << segment
-    return values / count
+from tests.support.shapley import every_mask, shapley_values
 
 
 def test_of_a_linear_model_it_is_the_weights() -> None:
@@ -51,7 +35,8 @@ def test_all_coalitions_give_the_shapley_values_without_an_error() -> None:
     segments = np.arange(7, dtype=np.uint16)[np.newaxis]
     parameters = pb.KernelShap(samples=128)
     (found,) = explain(KernelShap(), parameters, function, segments, targets=(1,))
-    assert values_of(found) == pytest.approx(shapley(function, 7, 1), abs=1e-5)
+    scores = function(every_mask(7).astype(float))[:, 1]
+    assert values_of(found) == pytest.approx(shapley_values(scores), abs=1e-5)
     low, high = interval_of(found)
     assert low == pytest.approx(high)
 
