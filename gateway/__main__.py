@@ -13,6 +13,7 @@ from gateway.health import HealthWatch, serving
 from gateway.peers import ExplainPeer, PreprocessPeer
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
+from gateway.similar_cases import SimilarCases
 from pellucid.api.explain.v1 import explain_pb2
 from pellucid.api.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from pellucid.api.preprocess.v1 import preprocess_pb2
@@ -68,10 +69,12 @@ def build(
     to_preprocess = PreprocessPeer(preprocess, settings.preprocess_timeout_s)
     to_explain = ExplainPeer(explain, settings.explain_timeout_s)
     classifier = Classifier(catalogue, inference, to_preprocess, settings)
+    similar_cases = SimilarCases(classifier, settings)
     return GatewayServicer(
-        Capabilities(catalogue, to_preprocess, to_explain, settings),
+        Capabilities(catalogue, to_preprocess, to_explain, similar_cases, settings),
         classifier,
         Explainer(classifier, to_explain, catalogue.mark_stale),
+        similar_cases,
         settings,
     )
 

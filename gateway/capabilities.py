@@ -5,6 +5,7 @@ from typing import Final
 
 from gateway.peers import RESERVE_S, ExplainPeer, PreprocessPeer
 from gateway.settings import GatewaySettings
+from gateway.similar_cases import SimilarCases
 from pellucid.api.explain.v1 import explain_pb2, methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.api.preprocess.v1 import preprocess_pb2
@@ -37,12 +38,14 @@ class Capabilities:
         catalogue: ModelCatalogue,
         preprocess: PreprocessPeer,
         explain: ExplainPeer,
+        similar_cases: SimilarCases,
         settings: GatewaySettings,
     ) -> None:
         """Ask these services; the gateway's own limits are in `settings`."""
         self._catalogue = catalogue
         self._preprocess = preprocess
         self._explain = explain
+        self._similar_cases = similar_cases
         self._settings = settings
 
     async def describe(
@@ -62,7 +65,9 @@ class Capabilities:
         )
         wanted = media_type.partition(";")[0].strip().lower()
         described = [
-            _ready(entry.model, limits, methods, why_not) if entry.model else _waiting(entry)
+            await self._ready(entry.model, limits, methods, why_not)
+            if entry.model
+            else _waiting(entry)
             for entry in entries
             if entry.state in _STATES
         ]
@@ -70,6 +75,17 @@ class Capabilities:
             models=[model for model in described if not wanted or wanted in model.media_types],
             limits=self._limits(limits),
         )
+
+    async def _ready(
+        self,
+        served: ServedModel,
+        limits: preprocess_pb2.GetLimitsResponse,
+        methods: dict[str, explain_pb2.ModelMethods],
+        why_not: str,
+    ) -> gateway_pb2.Model:
+        model = _described(served, limits, methods, why_not)
+        model.indexed_cases = await self._similar_cases.count(served)
+        return model
 
     async def _methods(self, deadline: Deadline) -> tuple[dict[str, explain_pb2.ModelMethods], str]:
         """Methods by model, and why a model that is not among them has none."""
@@ -95,7 +111,7 @@ def _waiting(entry: Entry) -> gateway_pb2.Model:
     return gateway_pb2.Model(name=entry.name, state=_STATES[entry.state], state_reason=entry.reason)
 
 
-def _ready(
+def _described(
     served: ServedModel,
     limits: preprocess_pb2.GetLimitsResponse,
     methods: dict[str, explain_pb2.ModelMethods],

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
 
 import grpc
 import numpy as np
@@ -77,6 +78,48 @@ class Classified:
     """Whose thresholds count; empty where the card has none."""
     distances: FloatArray | None
     """From the model's training data, `(N,)`; None where it has no detector."""
+    features: FloatArray | None = None
+    """What the model's last layer weighs up, `(N, D)`; None where it was not asked for, or the
+    model gives none."""
+
+    def window_of(self, target: int) -> int:
+        """The window where a label scores highest."""
+        # Scores close to 1 are equal in float32; logits still differ.
+        raw, logits = self.scores.raw[:, target], self.scores.logits[:, target]
+        return max(range(len(raw)), key=lambda n: (float(raw[n]), float(logits[n])))
+
+    def checked_window(self, window: int) -> int:
+        """A window that a request names.
+
+        Raises:
+            InvalidArgument: there is no such window.
+        """
+        count = len(self.windows)
+        if window < count:
+            return window
+        raise InvalidArgument(
+            f"there is no window {window}",
+            field="window",
+            remedy=f"choose 0 to {count - 1}",
+            windows=str(count),
+        )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of a file is asked for besides its scores."""
+
+    operating_point: str = ""
+    """By name; empty means the card's first."""
+    displayed: bool = False
+    """Whether the windows come with pictures of them for people."""
+    features: bool = False
+    """Whether they come with their features, where the model gives them."""
+    refuse: bool = False
+    """Whether a file that is unlike the model's training data is refused."""
+
+
+_SCORES_ALONE: Final = Wanted()
 
 
 class Classifier:
@@ -101,10 +144,7 @@ class Classifier:
         name: str,
         content: bytes,
         deadline: Deadline,
-        *,
-        operating_point: str = "",
-        displayed: bool = False,
-        refuse: bool = False,
+        wanted: Wanted = _SCORES_ALONE,
     ) -> Classified:
         """Classify one file.
 
@@ -112,9 +152,7 @@ class Classifier:
             name: of the model.
             content: the file's bytes.
             deadline: the caller's.
-            operating_point: by name; empty means the card's first.
-            displayed: whether the windows come with pictures of them for people.
-            refuse: whether a file that is unlike the model's training data is refused.
+            wanted: besides the scores.
 
         Raises:
             OutOfDistribution: it is, and this request or the settings refuse it.
@@ -124,23 +162,18 @@ class Classifier:
             DeadlineTooShort: the time is up.
         """
         self.check_content(content)
-        classified = await self._classify_anew(name, content, deadline, operating_point, displayed)
-        if refuse or self._refuses:
+        classified = await self._classify_anew(name, content, deadline, wanted)
+        if wanted.refuse or self._refuses:
             refuse_unlike(classified.model.card, classified.distances)
         return classified
 
     async def _classify_anew(
-        self,
-        name: str,
-        content: bytes,
-        deadline: Deadline,
-        operating_point: str,
-        displayed: bool,
+        self, name: str, content: bytes, deadline: Deadline, wanted: Wanted
     ) -> Classified:
         """Classify; where the model changes meanwhile, once more."""
         model = await self.model(name)
         try:
-            return await self._classify(model, content, deadline, operating_point, displayed)
+            return await self._classify(model, content, deadline, wanted)
         except (ModelChanged, ModelNotReady, grpc.aio.AioRpcError) as error:
             # It was loaded again, or unloaded, since the catalogue's last reading; one with another
             # input refuses what the old one took. Nothing was said of it yet, so it begins anew,
@@ -148,7 +181,7 @@ class Classifier:
             now = await self.model(name)
             if now == model and not isinstance(error, ModelChanged):
                 raise
-            return await self._classify(now, content, deadline, operating_point, displayed)
+            return await self._classify(now, content, deadline, wanted)
 
     def check_content(self, content: bytes) -> None:
         """Refuse what need not be read to be refused."""
@@ -187,16 +220,16 @@ class Classifier:
         model: ServedModel,
         content: bytes,
         deadline: Deadline,
-        operating_point: str,
-        displayed: bool,
+        wanted: Wanted,
     ) -> Classified:
         name = model.card.name
-        operating_point = resolve_operating_point(model.card, operating_point)
-        read = await self._read(model, content, deadline, displayed)
+        operating_point = resolve_operating_point(model.card, wanted.operating_point)
+        read = await self._read(model, content, deadline, wanted.displayed)
         tensors = np.stack([_tensor(window, model) for window in read.windows])
         begin = perf_counter()
         inner = Deadline.after(deadline.timeout(RESERVE_S))
-        answer = await self._inference.infer(model, tensors, inner)
+        features = wanted.features and model.card.gives_features
+        answer = await self._inference.infer(model, tensors, inner, features=features)
         metrics.STEP_SECONDS.labels(name, "infer").observe(perf_counter() - begin)
         metrics.PREDICTIONS.labels(name).inc()
         metrics.WINDOWS.labels(name).inc(len(tensors))
@@ -215,6 +248,7 @@ class Classifier:
             precision=answer.precision,
             operating_point=operating_point,
             distances=answer.distances,
+            features=answer.features,
         )
 
     async def _read(

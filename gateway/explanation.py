@@ -5,12 +5,11 @@ from contextlib import aclosing
 from typing import Final
 
 from gateway import metrics
-from gateway.classification import Classified, Classifier
+from gateway.classification import Classified, Classifier, Wanted
 from gateway.peers import ExplainPeer
 from gateway.predictions import encode_explained_input
 from pellucid.api.explain.v1 import explain_pb2, explanation_pb2, methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
-from pellucid.errors import InvalidArgument
 from pellucid.parameters import check_method_count
 from pellucid.scores import check_targets, resolve_targets
 from pellucid.serving.deadline import Deadline
@@ -66,9 +65,11 @@ class Explainer:
             request.model,
             request.content,
             deadline,
-            operating_point=request.operating_point,
-            displayed=True,
-            refuse=request.refuse_out_of_distribution,
+            Wanted(
+                operating_point=request.operating_point,
+                displayed=True,
+                refuse=request.refuse_out_of_distribution,
+            ),
         )
         targets = resolve_targets(
             classified.model.card,
@@ -77,7 +78,11 @@ class Explainer:
             "options.targets",
             classified.operating_point,
         )
-        window = _window(request, classified, targets[0])
+        window = (
+            classified.checked_window(request.window)
+            if request.HasField("window")
+            else classified.window_of(targets[0])
+        )
         inner = explain_pb2.ExplainRequest(
             model=request.model,
             input=classified.windows[window].tensor,
@@ -116,23 +121,6 @@ class Explainer:
         if kind == "explanation":
             metrics.EXPLANATIONS.labels(name, event.explanation.method).inc()
         return gateway_pb2.ExplainResponse(**{kind: getattr(event, kind)})
-
-
-def _window(request: gateway_pb2.ExplainRequest, classified: Classified, target: int) -> int:
-    """The window that the request names, or the one where the target scores highest."""
-    count = len(classified.windows)
-    if request.HasField("window"):
-        if request.window >= count:
-            raise InvalidArgument(
-                f"there is no window {request.window}",
-                field="window",
-                remedy=f"choose 0 to {count - 1}",
-                windows=str(count),
-            )
-        return int(request.window)
-    # Scores close to 1 are equal in float32; logits still differ.
-    raw, logits = classified.scores.raw, classified.scores.logits
-    return max(range(count), key=lambda n: (float(raw[n, target]), float(logits[n, target])))
 
 
 def _with_targets(

@@ -7,10 +7,11 @@ from typing import Any
 import grpc
 
 from gateway.capabilities import Capabilities
-from gateway.classification import Classifier
+from gateway.classification import Classifier, Wanted
 from gateway.explanation import Explainer
 from gateway.predictions import encode_prediction
 from gateway.settings import GatewaySettings
+from gateway.similar_cases import SimilarCases
 from pellucid.api.explain.v1 import explain_pb2
 from pellucid.api.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from pellucid.serving.deadline import Deadline
@@ -19,19 +20,21 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
-    """Answers the four calls of `GatewayService`."""
+    """Answers the five calls of `GatewayService`."""
 
     def __init__(
         self,
         capabilities: Capabilities,
         classifier: Classifier,
         explainer: Explainer,
+        similar_cases: SimilarCases,
         settings: GatewaySettings,
     ) -> None:
         """Answer with these use cases."""
         self._capabilities = capabilities
         self._classifier = classifier
         self._explainer = explainer
+        self._similar_cases = similar_cases
         self._settings = settings
 
     async def GetCapabilities(  # noqa: N802 - the name in the contract
@@ -48,8 +51,10 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             request.model,
             request.content,
             self._deadline(context),
-            operating_point=request.operating_point,
-            refuse=request.refuse_out_of_distribution,
+            Wanted(
+                operating_point=request.operating_point,
+                refuse=request.refuse_out_of_distribution,
+            ),
         )
         return gateway_pb2.ClassifyResponse(prediction=encode_prediction(classified))
 
@@ -67,6 +72,12 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         async with aclosing(explaining) as responses:
             async for response in responses:
                 yield response
+
+    async def FindSimilar(  # noqa: N802 - the name in the contract
+        self, request: gateway_pb2.FindSimilarRequest, context: Context
+    ) -> gateway_pb2.FindSimilarResponse:
+        """Classify one file and find cases like it."""
+        return await self._similar_cases.find(request, self._deadline(context))
 
     def _deadline(self, context: Context) -> Deadline:
         return Deadline.of(context, self._settings)

@@ -1,5 +1,7 @@
 """Settings of the gateway: `GATEWAY_<FIELD>` sets each one."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -24,6 +26,9 @@ class GatewaySettings(TritonSettings):
     refuse_out_of_distribution: bool = False
     """Refuse every file that is unlike its model's training data, not only where a request says
     so; by default it is answered with a warning."""
+    index_dir: Path | None = None
+    """Folder of the models' indices of cases, each named after its model; without it there are
+    none. `pellucid index build` writes them."""
     preprocess_timeout_s: float = Field(default=60.0, gt=0)
     """Longest wait for the preprocess service, whatever the caller's deadline."""
     explain_timeout_s: float = Field(default=30.0, gt=0)

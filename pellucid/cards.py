@@ -35,6 +35,8 @@ MASKED_SUFFIX = "_masked"
 
 MEMBER_SCORES = "member_scores"
 """Second output of an ensemble: calibrated scores of its members, `(N, M, K')`."""
+FEATURES = "features"
+"""Output of a classifier that `gives_features`: the input of its last dense layer, `(N, D)`."""
 DISTANCE = "distance"
 """Output of a classifier with a detector: how far inputs are from its training data, `(N, 1)`."""
 PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]{0,63}$")]
@@ -145,12 +147,20 @@ class Card(_Frozen):
     are averaged; it has no architecture and no weights of its own."""
     detector: Detector | None = None
     """Absent where nothing says that an input is unlike the training data."""
+    features: bool = False
+    """Whether its graph also puts out the features that its last dense layer weighs up, which an
+    index of similar cases is made of; one with a detector always does."""
     training_data: str = ""
     quality: dict[str, Any] = {}
     """Measured figures, with intervals, by split."""
     licence: str = ""
     attribution: str = ""
     intended_use: str = ""
+
+    @property
+    def gives_features(self) -> bool:
+        """Whether its graph has the output `features`."""
+        return self.features or self.detector is not None
 
     @field_validator("name")
     @classmethod

@@ -11,6 +11,7 @@ PellucidError
 ├── ModelBroken              MODEL_BROKEN            its card or graph is wrong: its owner's to fix
 ├── ModelChanged             MODEL_CHANGED           it was reloaded meanwhile: send it again
 ├── OutOfDistribution        OUT_OF_DISTRIBUTION     the file is unlike the model's training data
+├── IndexUnavailable         INDEX_UNAVAILABLE       the model has no index of cases that fits it
 ├── MethodUnavailable        METHOD_UNAVAILABLE      this model cannot be explained that way
 ├── QueueFull                QUEUE_FULL              come back later
 ├── BackendUnavailable       BACKEND_UNAVAILABLE     a service behind this one does not answer
@@ -109,6 +110,12 @@ class OutOfDistribution(PellucidError):
     """The file is unlike what the model was trained on, and such files are refused."""
 
     reason = "OUT_OF_DISTRIBUTION"
+
+
+class IndexUnavailable(PellucidError):
+    """The model has no index of cases, or one of other weights, or one that cannot be read."""
+
+    reason = "INDEX_UNAVAILABLE"
 
 
 class MethodUnavailable(PellucidError):

@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 from pellucid.errors import (
     BackendUnavailable,
     DeadlineTooShort,
+    IndexUnavailable,
     InvalidArgument,
     MediaLimitExceeded,
     MethodUnavailable,
@@ -48,6 +49,7 @@ CODES: Final[dict[type[PellucidError], grpc.StatusCode]] = {
     ModelBroken: grpc.StatusCode.FAILED_PRECONDITION,
     ModelChanged: grpc.StatusCode.ABORTED,
     OutOfDistribution: grpc.StatusCode.FAILED_PRECONDITION,
+    IndexUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
     MethodUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     BackendUnavailable: grpc.StatusCode.UNAVAILABLE,

@@ -7,7 +7,7 @@ failed; 130 interrupted.
 
 import typer
 
-from pellucid.cli import classify, demo, explain, model, plan, system, training
+from pellucid.cli import classify, demo, explain, index, model, plan, similar, system, training
 
 app = typer.Typer(
     name="pellucid",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(classify.capabilities)
 app.command()(classify.classify)
+app.command()(similar.similar)
 app.command()(plan.plan)
 app.command()(explain.explain)
 app.command()(system.up)
@@ -29,5 +30,6 @@ app.command()(demo.demo)
 app.command()(training.train)
 app.command()(training.evaluate)
 app.add_typer(model.app, name="model")
+app.add_typer(index.app, name="index")
 
 __all__ = ["app"]

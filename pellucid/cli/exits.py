@@ -13,6 +13,7 @@ from pellucid.cli.consoles import stderr
 from pellucid.errors import (
     BackendUnavailable,
     DeadlineTooShort,
+    IndexUnavailable,
     InvalidArgument,
     MethodUnavailable,
     ModelBroken,
@@ -34,7 +35,7 @@ class Exit(IntEnum):
     INVALID = 3
     """The file or a parameter is invalid."""
     NOT_FOUND = 4
-    """No such model, or it cannot do that method."""
+    """No such model, or it cannot do that method, or has no index of cases."""
     UNAVAILABLE = 5
     """The service does not answer or is full, or the system could not be started."""
     DEADLINE = 6
@@ -48,6 +49,7 @@ _CODES: Final[tuple[tuple[type[PellucidError], Exit], ...]] = (
     (OutOfDistribution, Exit.INVALID),
     (UnknownModel, Exit.NOT_FOUND),
     (MethodUnavailable, Exit.NOT_FOUND),
+    (IndexUnavailable, Exit.NOT_FOUND),
     (ModelNotReady, Exit.UNAVAILABLE),
     (ModelBroken, Exit.INTERNAL),
     (ModelChanged, Exit.UNAVAILABLE),

@@ -18,6 +18,7 @@ from pellucid.client import (
     Plan,
     Prediction,
     Result,
+    SimilarCases,
 )
 from pellucid.rendering import descriptions
 
@@ -79,6 +80,26 @@ def show_prediction(prediction: Prediction) -> None:
             scores = map(descriptions.raw_and_calibrated, window.scores)
             table.add_row(str(place), span, *scores)
         stdout.print(table)
+
+
+def show_similar(found: SimilarCases) -> None:
+    """Print the prediction, and the cases like the file."""
+    prediction = found.prediction
+    if warning := descriptions.out_of_distribution(prediction):
+        stdout.print(f"[yellow]warning[/] {escape(warning)}", soft_wrap=True)
+    stdout.print(
+        f"[bold]{escape(prediction.top_label)}[/]  [dim]{escape(prediction.model)}; nearest of "
+        f"{found.indexed:,} cases, of which one is {found.typical_distance:.4g} from its nearest "
+        "(median)[/]",
+        soft_wrap=True,
+    )
+    timed = any(case.end_s for case in found.cases)
+    table = simple_table("case", "labels", "distance", *(["seconds"] if timed else []))
+    for case in found.cases:
+        span = [f"{case.start_s:.2f} to {case.end_s:.2f}"] if timed else []
+        labels = ", ".join(case.labels)
+        table.add_row(escape(case.id), escape(labels), f"{case.distance:.4g}", *span)
+    stdout.print(table)
 
 
 def show_plan(plan: Plan) -> None:

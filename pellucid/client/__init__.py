@@ -61,6 +61,8 @@ from pellucid.client.predictions import (
     LabelScore,
     OutOfDistribution,
     Prediction,
+    SimilarCase,
+    SimilarCases,
     WindowScore,
 )
 from pellucid.client.results import (
@@ -134,6 +136,8 @@ __all__ = [
     "Segmentation",
     "SegmentationCapability",
     "ServerError",
+    "SimilarCase",
+    "SimilarCases",
     "Slic",
     "Source",
     "SpectrogramAxes",

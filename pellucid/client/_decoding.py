@@ -72,6 +72,27 @@ def prediction(message: gateway_pb2.Prediction) -> predictions.Prediction:
     )
 
 
+def similar_cases(message: gateway_pb2.FindSimilarResponse) -> predictions.SimilarCases:
+    """Cases like one file."""
+    return predictions.SimilarCases(
+        prediction=prediction(message.prediction),
+        window=message.window_index,
+        cases=tuple(
+            predictions.SimilarCase(
+                id=case.id,
+                labels=tuple(case.labels),
+                distance=case.distance,
+                start_s=case.start_seconds,
+                end_s=case.end_seconds,
+                thumbnail_png=case.thumbnail_png,
+            )
+            for case in message.cases
+        ),
+        indexed=message.index.cases,
+        typical_distance=message.index.typical_distance,
+    )
+
+
 def present(message: Message, name: str) -> Any:
     """Value of an optional field; None where it is absent."""
     return getattr(message, name) if message.HasField(name) else None

@@ -73,6 +73,7 @@ def _model(message: gateway_pb2.Model) -> found.ModelCapability:
         state_reason=message.state_reason,
         precision=message.precision,
         labels=tuple(label.name for label in message.labels),
+        indexed_cases=message.indexed_cases,
         operating_points={
             point: {
                 label.name: label.operating_points[point]

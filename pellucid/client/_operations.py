@@ -19,7 +19,7 @@ from pellucid.client import _decoding, _decoding_capabilities
 from pellucid.client._encoding import CallOptions
 from pellucid.client._media import sniff
 from pellucid.client.capabilities import Capabilities, Limits, Plan
-from pellucid.client.predictions import Prediction
+from pellucid.client.predictions import Prediction, SimilarCases
 from pellucid.errors import DeadlineTooShort, InvalidArgument, MediaLimitExceeded
 from pellucid.metadata import REQUEST_ID
 
@@ -142,6 +142,19 @@ class Operations:
         )
         response = yield Call("Classify", request, budget)
         return _decoding.prediction(response.prediction)
+
+    def find_similar(
+        self, source: Source, model: str | None, count: int, window: int | None, budget: Budget
+    ) -> Operation[SimilarCases]:
+        """Find cases like one file."""
+        if count < 1:
+            raise InvalidArgument(f"{count} cases are asked for", field="count", remedy="ask for 1")
+        content, model = yield from self._prepare(source, model, budget)
+        request = gateway_pb2.FindSimilarRequest(
+            model=model, content=content, count=count, window=window
+        )
+        response = yield Call("FindSimilar", request, budget)
+        return _decoding.similar_cases(response)
 
     def plan(
         self, source: Source | None, model: str | None, options: CallOptions

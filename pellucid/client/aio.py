@@ -15,7 +15,7 @@ from pellucid.client._operations import Metadata, Operation, Operations, Setting
 from pellucid.client.capabilities import Capabilities, Plan
 from pellucid.client.connection import DEFAULT_URL, Connection, Tls
 from pellucid.client.options import ExplainOptions, PlanOptions
-from pellucid.client.predictions import Prediction
+from pellucid.client.predictions import Prediction, SimilarCases
 from pellucid.client.results import ExplainEvent, Result, ResultBuilder
 from pellucid.client.sync import DEFAULT_DEADLINE_S, DEFAULT_MESSAGE_BYTES
 from pellucid.errors import PellucidError
@@ -119,6 +119,22 @@ class AsyncClient:
             self._operations.classify(
                 content, model, operating_point, budget, refuse=refuse_out_of_distribution
             )
+        )
+
+    async def find_similar(
+        self,
+        content: Source,
+        model: str | None = None,
+        *,
+        count: int = 5,
+        window: int | None = None,
+        deadline: float | None = None,
+        request_id: str | None = None,
+    ) -> SimilarCases:
+        """Find the cases of the model's index most like one file; see `Client.find_similar`."""
+        budget = self._operations.budget(deadline, request_id)
+        return await self._drive(
+            self._operations.find_similar(content, model, count, window, budget)
         )
 
     async def plan(

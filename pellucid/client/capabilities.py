@@ -105,6 +105,8 @@ class ModelCapability:
     """Arithmetic that it runs in, e.g. `float32`; `unknown` where the engine does not say."""
     labels: tuple[str, ...]
     """In the card's order."""
+    indexed_cases: int
+    """Cases of its index, which `find_similar` answers from; 0 where it has none that fits it."""
     operating_points: Mapping[str, Mapping[str, float]]
     """Raw scores from which labels count as present, by the name of the point, the default first,
     and by label; labels without one are absent."""

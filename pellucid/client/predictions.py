@@ -1,6 +1,6 @@
 """What a model says of one file, and what was read from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -123,3 +123,37 @@ class Prediction:
             if score.label == label:
                 return score
         raise KeyError(label)
+
+
+@dataclass(frozen=True)
+class SimilarCase:
+    """A case of a model's index."""
+
+    id: str
+    """As the index names it: its file, from the folder that was indexed."""
+    labels: tuple[str, ...]
+    """As its owner labelled it; empty where nobody did."""
+    distance: float
+    """Euclidean distance of the features that the model's last layer weighs up, from 0."""
+    start_s: float
+    """Part of the case's file, in seconds; 0 for a picture."""
+    end_s: float
+    """End of the part; 0 for a picture."""
+    thumbnail_png: bytes = field(repr=False)
+    """Small picture of what the model saw; empty where the index keeps none."""
+
+
+@dataclass(frozen=True)
+class SimilarCases:
+    """The cases of a model's index that the model finds most like one file."""
+
+    prediction: Prediction
+    """Of the file."""
+    window: int
+    """Which window of the file was looked for, from 0."""
+    cases: tuple[SimilarCase, ...]
+    """The nearest first."""
+    indexed: int
+    """Cases that were searched."""
+    typical_distance: float
+    """Median distance of the index's cases from the one most like them."""

@@ -15,7 +15,7 @@ from pellucid.client._operations import Metadata, Operation, Operations, Setting
 from pellucid.client.capabilities import Capabilities, Plan
 from pellucid.client.connection import DEFAULT_URL, Connection, Tls
 from pellucid.client.options import ExplainOptions, PlanOptions
-from pellucid.client.predictions import Prediction
+from pellucid.client.predictions import Prediction, SimilarCases
 from pellucid.client.results import ExplainEvent, Result, ResultBuilder
 from pellucid.errors import PellucidError
 
@@ -144,6 +144,32 @@ class Client:
                 content, model, operating_point, budget, refuse=refuse_out_of_distribution
             )
         )
+
+    def find_similar(
+        self,
+        content: Source,
+        model: str | None = None,
+        *,
+        count: int = 5,
+        window: int | None = None,
+        deadline: float | None = None,
+        request_id: str | None = None,
+    ) -> SimilarCases:
+        """Find the cases of the model's index that the model finds most like one file.
+
+        Args:
+            content: the file.
+            model: by name; by default the one model that accepts it.
+            count: 1 to 100.
+            window: of a recording, from 0; by default where the top label scores highest.
+            deadline: seconds for the whole call; by default the client's.
+            request_id: as in `ExplainOptions`.
+
+        Raises:
+            IndexUnavailable: the model has no index that fits it.
+        """
+        budget = self._operations.budget(deadline, request_id)
+        return self._drive(self._operations.find_similar(content, model, count, window, budget))
 
     def plan(
         self,

@@ -182,7 +182,14 @@ def _variables(
     prefixed = {f"{name.upper()}_{key}": value for key, value in values.items()}
     # Services read their variables in any case, so `gateway_host` would overrule GATEWAY_HOST.
     given = {**os.environ, "PYTHONUNBUFFERED": "1", **settings.variables}
+    if name == "gateway":
+        given = {"GATEWAY_INDEX_DIR": str(index_dir(settings.state_dir))} | given
     return {k: v for k, v in given.items() if k.upper() not in prefixed} | prefixed
+
+
+def index_dir(state_dir: Path) -> Path:
+    """Where the gateway of a system looks for indices of cases, unless it is told otherwise."""
+    return state_dir.absolute() / "indices"
 
 
 def remove_leftovers(plan: ServicePlan) -> None:

@@ -10,7 +10,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from pellucid.client.results import Result
 
-_ARRAYS: Final = frozenset({"map", "segment_scores", "display_png", "axes"})
+_BINARY: Final = frozenset({"map", "segment_scores", "display_png", "thumbnail_png", "axes"})
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def plain(value: Any) -> Any:
         return named | {
             field.name: plain(getattr(value, field.name))
             for field in fields(value)
-            if field.name not in _ARRAYS
+            if field.name not in _BINARY
         }
     if isinstance(value, Enum):
         return value.value

@@ -6,13 +6,13 @@ from typing import Final
 
 import onnx
 
-from pellucid.cards import DISTANCE, Card
+from pellucid.cards import DISTANCE, FEATURES, Card
 from pellucid.repository.classifier import classifier_graph
 from pellucid.repository.config import classifier_config, masked_config
 from pellucid.repository.detector import MahalanobisDetector, add_distance
 from pellucid.repository.ensemble import ensemble_graph
 from pellucid.repository.errors import ModelNotBuilt
-from pellucid.repository.features import FEATURES, expose_features
+from pellucid.repository.features import expose_features
 from pellucid.repository.folder import ModelFolder
 from pellucid.repository.graphs import (
     logits_alone,
@@ -64,8 +64,7 @@ def build_model(path: Path, *, force: bool = False) -> None:
     else:
         graph, graphs = read_graph(folder.graph), {}
         _check(graph, folder.card)
-    if folder.card.detector is not None and DISTANCE not in output_widths(graph):
-        raise ModelNotBuilt(f"the card of {folder.card.name} has a detector, model.onnx has none")
+    _check_outputs(graph, folder.card)
     configs = _configs(folder, digest, graph)
     if not all(_holds(path, content) for path, content in graphs.items()):
         # Without a configuration a folder is not loaded: should the building end half way, no
@@ -104,9 +103,10 @@ def _classifier(folder: ModelFolder) -> onnx.ModelProto:
     if not folder.builds or card.architecture is None:
         return read_graph(folder.graph)
     graph = classifier_graph(card, card.architecture, folder.weights)
-    if card.detector is not None:
+    if card.gives_features:
         # Only then: an engine fuses a graph of one output further, and its masked graph alike.
         expose_features(graph)
+    if card.detector is not None:
         detector = MahalanobisDetector.read(folder.detector)
         add_distance(graph, detector, card.preprocess.channel_axis)
     return graph
@@ -135,6 +135,17 @@ def _check(graph: onnx.ModelProto, card: Card) -> None:
                 f"`{name}` of model.onnx of {card.name} has the shape {shapes[name]}, "
                 f"the card says {wanted}"
             )
+
+
+def _check_outputs(graph: onnx.ModelProto, card: Card) -> None:
+    widths = output_widths(graph)
+    if card.detector is not None and DISTANCE not in widths:
+        raise ModelNotBuilt(f"the card of {card.name} has a detector, model.onnx has none")
+    if card.gives_features and FEATURES not in widths:
+        raise ModelNotBuilt(
+            f"the card of {card.name} promises `{FEATURES}`, which model.onnx cannot give: its "
+            "logits are not those of a dense layer"
+        )
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -21,9 +21,8 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from pellucid.cards import DISTANCE
+from pellucid.cards import DISTANCE, FEATURES
 from pellucid.repository.errors import ModelNotBuilt
-from pellucid.repository.features import FEATURES
 from pellucid.repository.folder import DETECTOR
 
 Floats = NDArray[np.float32]

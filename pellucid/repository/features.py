@@ -7,10 +7,8 @@ like cases from unlike ones.
 import onnx
 from onnx import TensorProto, helper
 
+from pellucid.cards import FEATURES
 from pellucid.repository.graphs import rename_value
-
-FEATURES = "features"
-"""Output `(N, D)` of a classifier's graph: the input of its last dense layer."""
 
 
 def expose_features(model: onnx.ModelProto) -> None:

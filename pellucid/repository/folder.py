@@ -184,6 +184,8 @@ class ModelFolder:
             "layout": self.card.preprocess.layout,
             "detector": self.card.detector and self.card.detector.digest,
         }
+        if self.card.features:
+            facts["features"] = True
         if self.card.members:
             # Only then: no other model's digest shall change for it.
             facts["members"] = [

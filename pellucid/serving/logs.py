@@ -52,3 +52,11 @@ def configure(service: str, level: str) -> None:
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     for package in _OURS:
         logging.getLogger(package).setLevel(level)
+
+
+def warnings_alone() -> None:
+    """Log in words from here on, warnings and worse, to standard error: for a command."""
+    structlog.configure(
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )

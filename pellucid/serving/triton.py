@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
-from pellucid.cards import DISTANCE, MEMBER_SCORES
+from pellucid.cards import DISTANCE, FEATURES, MEMBER_SCORES
 from pellucid.errors import (
     BackendUnavailable,
     DeadlineTooShort,
@@ -52,6 +52,8 @@ class Answer:
     """Of an ensemble, where asked for: calibrated scores of its `M` members, `(N, M, K')`."""
     distances: FloatArray | None = None
     """From the training data, `(N,)`; None where the model has no detector, or none was asked."""
+    features: FloatArray | None = None
+    """What the last layer weighs up, `(N, D)`; None where it was not asked for."""
 
 
 class TritonInference:
@@ -78,8 +80,21 @@ class TritonInference:
         """Close the connection."""
         await self._channel.close()
 
-    async def infer(self, model: ServedModel, inputs: FloatArray, deadline: Deadline) -> Answer:
-        """Logits of inputs `(N, *shape)`, float32.
+    async def infer(
+        self,
+        model: ServedModel,
+        inputs: FloatArray,
+        deadline: Deadline,
+        *,
+        features: bool = False,
+    ) -> Answer:
+        """Logits of inputs.
+
+        Args:
+            model: to be asked.
+            inputs: `(N, *shape)`, float32.
+            deadline: the caller's.
+            features: whether they are answered, too; the model's card has to give them.
 
         Raises:
             ModelNotReady: the model was unloaded meanwhile.
@@ -90,12 +105,14 @@ class TritonInference:
         """
         rows = model.rows_per_call(inputs[0].nbytes)
         parts = [
-            await self._call(model, inputs[start : start + rows], deadline)
+            await self._call(model, inputs[start : start + rows], deadline, features)
             for start in range(0, len(inputs), rows)
         ]
         return joined(model, parts)
 
-    async def _call(self, model: ServedModel, batch: FloatArray, deadline: Deadline) -> Answer:
+    async def _call(
+        self, model: ServedModel, batch: FloatArray, deadline: Deadline, features: bool
+    ) -> Answer:
         request = service_pb2.ModelInferRequest(
             model_name=model.card.name,
             model_version=model.version,
@@ -108,6 +125,8 @@ class TritonInference:
             request.outputs.add(name=MEMBER_SCORES)
         if model.card.detector is not None:
             request.outputs.add(name=DISTANCE)
+        if features:
+            request.outputs.add(name=FEATURES)
         timeout = min(deadline.timeout(), self._timeout_s)
         try:
             response = await self._stub.ModelInfer(request, timeout=timeout)
@@ -155,6 +174,7 @@ def check_answer(
         precision or model.precision,
         InferResult(response).as_numpy(MEMBER_SCORES),
         _distances(response, model, rows),
+        _features(response, model, rows),
     )
 
 
@@ -172,6 +192,7 @@ def joined(model: ServedModel, parts: Sequence[Answer]) -> Answer:
         precisions.pop(),
         _concatenated([part.members for part in parts]),
         _concatenated([part.distances for part in parts]),
+        _concatenated([part.features for part in parts]),
     )
 
 
@@ -244,6 +265,15 @@ def _distances(
     if all(output.name != DISTANCE for output in response.outputs):
         return None
     return _values(response, DISTANCE, model, (rows, 1), finite=True)[:, 0]
+
+
+def _features(
+    response: service_pb2.ModelInferResponse, model: ServedModel, rows: int
+) -> FloatArray | None:
+    for output in response.outputs:
+        if output.name == FEATURES:
+            return _values(response, FEATURES, model, (rows, int(output.shape[-1])), finite=True)
+    return None
 
 
 def _values(

@@ -55,6 +55,24 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
         sound = request.model == "speech"
         return gateway_pb2.ClassifyResponse(prediction=prediction(request.model, sound))
 
+    def FindSimilar(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._receive(request, context)
+        cases = [
+            gateway_pb2.SimilarCase(
+                id=f"case_{n}.png",
+                labels=["other"],
+                distance=n + 0.5,
+                thumbnail_png=b"png"[: 3 * n],
+            )
+            for n in range(request.count)
+        ]
+        return gateway_pb2.FindSimilarResponse(
+            prediction=prediction(request.model, request.model == "speech"),
+            window_index=request.window,
+            cases=cases,
+            index=gateway_pb2.CaseIndex(cases=1_200, typical_distance=0.75),
+        )
+
     def PlanExplain(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._receive(request, context)
         plans = [

@@ -32,8 +32,8 @@ class Graph:
 
     parameters: Mapping[str, str]
     width: int = 3
-    """Of its answers: so many values of each input are its logits; the size of the first is its
-    distance from the training data, where that is asked for."""
+    """Of its answers: so many values of each input are its logits, and its features; the size of
+    the first is its distance from the training data. Both are answered where they are asked for."""
     max_batch: int = 16
     state: str = READY
     reason: str = ""
@@ -150,6 +150,9 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             distances = np.abs(rows[:, :1])
             answer.outputs.add(name="distance", datatype="FP32", shape=distances.shape)
             answer.raw_output_contents.append(distances.tobytes())
+        if any(output.name == "features" for output in request.outputs):
+            answer.outputs.add(name="features", datatype="FP32", shape=rows.shape)
+            answer.raw_output_contents.append(np.ascontiguousarray(rows).tobytes())
         for key, value in graph.says.items():
             answer.parameters[key].string_param = value
         return answer

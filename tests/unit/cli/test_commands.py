@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from pellucid.cli import app
 from pellucid.errors import (
     DeadlineTooShort,
+    IndexUnavailable,
     MethodUnavailable,
     ModelNotReady,
     OutOfDistribution,
@@ -91,6 +92,7 @@ def test_a_refusal_of_unlike_files_reaches_the_server(gateway: FakeGateway) -> N
     [
         ("capabilities",),
         ("classify", "film.png"),
+        ("similar", "film.png"),
         ("plan", "film.png"),
         ("explain", "film.png", "--methods", "lime"),
     ],
@@ -99,6 +101,26 @@ def test_json_is_all_that_standard_output_gets(arguments: tuple[str, ...]) -> No
     done = run(*arguments, "--json")
     assert done.exit_code == 0
     assert json.loads(done.stdout)
+
+
+def test_similar_cases_are_a_table_and_their_pictures_are_written_where_asked(
+    gateway: FakeGateway, folder: Path
+) -> None:
+    done = run("similar", "film.png", "--count", "3", "--window", "2", "--thumbnails", "like")
+    assert done.exit_code == 0
+    assert (gateway.requests[-1].count, gateway.requests[-1].window) == (3, 2)
+    assert "nearest of 1,200 cases" in done.stdout
+    assert "case_2.png" in done.stdout and "2.5" in done.stdout
+    assert sorted(path.name for path in (folder / "like").iterdir()) == ["002.png", "003.png"]
+
+
+def test_a_model_without_an_index_ends_with_the_code_for_what_is_not_there(
+    gateway: FakeGateway,
+) -> None:
+    gateway.errors.append(IndexUnavailable("no index", remedy="make one"))
+    done = run("similar", "film.png", "--model", "xray")
+    assert done.exit_code == 4
+    assert "make one" in done.stderr
 
 
 def test_a_plan_needs_a_file_or_a_model() -> None:

@@ -19,6 +19,7 @@ async def test_every_call_works(url: str) -> None:
         assert len((await client.capabilities()).models) == 2
         assert await client.choose_model(PNG) == "xray"
         assert (await client.classify(PNG)).model == "xray"
+        assert (await client.find_similar(PNG, count=3)).cases[2].distance == 2.5
         assert (await client.plan(PNG, methods=[Lime(samples=20)])).model_calls == 10
         events = [event async for event in client.explain(PNG, methods=["lime", "occlusion"])]
         assert isinstance(events[0], ExplainedInput)
@@ -60,7 +61,16 @@ async def test_many_explanations_at_once_do_not_mix(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["capabilities", "choose_model", "classify", "plan", "explain", "explain_all"]
+    "name",
+    [
+        "capabilities",
+        "choose_model",
+        "classify",
+        "find_similar",
+        "plan",
+        "explain",
+        "explain_all",
+    ],
 )
 def test_both_clients_take_the_same_arguments(name: str) -> None:
     ours, theirs = (inspect.signature(getattr(c, name)) for c in (Client, AsyncClient))

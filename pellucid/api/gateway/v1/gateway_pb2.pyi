@@ -125,6 +125,7 @@ class Model(_message.Message):
     SEGMENTATIONS_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     OPERATING_POINTS_FIELD_NUMBER: _builtins.int
+    INDEXED_CASES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     title: _builtins.str
@@ -142,6 +143,8 @@ class Model(_message.Message):
     """Why it is not ready; empty where it is."""
     precision: _builtins.str
     """Arithmetic that it runs in, e.g. `float32`; `unknown` where the engine does not say."""
+    indexed_cases: _builtins.int
+    """Cases of its index, which FindSimilar answers from; 0 where it has none that fits it."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]: ...
     @_builtins.property
@@ -190,10 +193,11 @@ class Model(_message.Message):
         segmentations: _abc.Iterable[_explain_pb2.SegmentationCapability] | None = ...,
         precision: _builtins.str = ...,
         operating_points: _abc.Iterable[_builtins.str] | None = ...,
+        indexed_cases: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "parity", b"parity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "baselines", b"baselines", "card_json", b"card_json", "contract", b"contract", "description", b"description", "labels", b"labels", "media_types", b"media_types", "methods", b"methods", "modality", b"modality", "name", b"name", "operating_points", b"operating_points", "parity", b"parity", "precision", b"precision", "segmentations", b"segmentations", "state", b"state", "state_reason", b"state_reason", "title", b"title", "version", b"version", "weights_digest", b"weights_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "baselines", b"baselines", "card_json", b"card_json", "contract", b"contract", "description", b"description", "indexed_cases", b"indexed_cases", "labels", b"labels", "media_types", b"media_types", "methods", b"methods", "modality", b"modality", "name", b"name", "operating_points", b"operating_points", "parity", b"parity", "precision", b"precision", "segmentations", b"segmentations", "state", b"state", "state_reason", b"state_reason", "title", b"title", "version", b"version", "weights_digest", b"weights_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -766,3 +770,146 @@ class ExplainedInput(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainedInput: _TypeAlias = ExplainedInput  # noqa: Y015
+
+@_typing.final
+class FindSimilarRequest(_message.Message):
+    """A file whose like is looked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Required."""
+    content: _builtins.bytes
+    """Required. The file's bytes; its type is read from its content."""
+    count: _builtins.int
+    """At most 100. Default: 5."""
+    window: _builtins.int
+    """Which window of a recording is looked for, from 0. Default: the one where the top label scores
+    highest.
+    """
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        content: _builtins.bytes = ...,
+        count: _builtins.int = ...,
+        window: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "content", b"content", "count", b"count", "model", b"model", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__window: _TypeAlias = _typing.Literal["window"]  # noqa: Y015
+    _WhichOneofArgType__window: _TypeAlias = _typing.Literal["_window", b"_window"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__window) -> _WhichOneofReturnType__window | None: ...
+
+Global___FindSimilarRequest: _TypeAlias = FindSimilarRequest  # noqa: Y015
+
+@_typing.final
+class FindSimilarResponse(_message.Message):
+    """Cases that the model finds most like the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTION_FIELD_NUMBER: _builtins.int
+    WINDOW_INDEX_FIELD_NUMBER: _builtins.int
+    CASES_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    window_index: _builtins.int
+    """Which window was looked for, from 0."""
+    @_builtins.property
+    def prediction(self) -> Global___Prediction: ...
+    @_builtins.property
+    def cases(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimilarCase]:
+        """The nearest first; of a recording, its nearest window alone."""
+
+    @_builtins.property
+    def index(self) -> Global___CaseIndex: ...
+    def __init__(
+        self,
+        *,
+        prediction: Global___Prediction | None = ...,
+        window_index: _builtins.int = ...,
+        cases: _abc.Iterable[Global___SimilarCase] | None = ...,
+        index: Global___CaseIndex | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "prediction", b"prediction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases", "index", b"index", "prediction", b"prediction", "window_index", b"window_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSimilarResponse: _TypeAlias = FindSimilarResponse  # noqa: Y015
+
+@_typing.final
+class SimilarCase(_message.Message):
+    """A case of an index."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    START_SECONDS_FIELD_NUMBER: _builtins.int
+    END_SECONDS_FIELD_NUMBER: _builtins.int
+    THUMBNAIL_PNG_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """As the index names it: its file, from the folder that was indexed."""
+    distance: _builtins.float
+    """Euclidean distance of the features that the model's last layer weighs up, from 0."""
+    start_seconds: _builtins.float
+    """Part of the case's file, in seconds; both 0 for a picture."""
+    end_seconds: _builtins.float
+    thumbnail_png: _builtins.bytes
+    """Small picture of what the model saw; empty where the index keeps none."""
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As its owner labelled it; empty where nobody did."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        distance: _builtins.float = ...,
+        start_seconds: _builtins.float = ...,
+        end_seconds: _builtins.float = ...,
+        thumbnail_png: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distance", b"distance", "end_seconds", b"end_seconds", "id", b"id", "labels", b"labels", "start_seconds", b"start_seconds", "thumbnail_png", b"thumbnail_png"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimilarCase: _TypeAlias = SimilarCase  # noqa: Y015
+
+@_typing.final
+class CaseIndex(_message.Message):
+    """What was searched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASES_FIELD_NUMBER: _builtins.int
+    TYPICAL_DISTANCE_FIELD_NUMBER: _builtins.int
+    cases: _builtins.int
+    """Files."""
+    typical_distance: _builtins.float
+    """Median distance of its cases from the one most like them: what is as near as that is near."""
+    def __init__(
+        self,
+        *,
+        cases: _builtins.int = ...,
+        typical_distance: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases", "typical_distance", b"typical_distance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaseIndex: _TypeAlias = CaseIndex  # noqa: Y015

@@ -55,6 +55,11 @@ class GatewayServiceStub:
                 request_serializer=pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.ExplainResponse.FromString,
                 _registered_method=True)
+        self.FindSimilar = channel.unary_unary(
+                '/pellucid.api.gateway.v1.GatewayService/FindSimilar',
+                request_serializer=pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.FindSimilarRequest.SerializeToString,
+                response_deserializer=pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.FindSimilarResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer:
@@ -92,6 +97,13 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindSimilar(self, request, context):
+        """Classifies one file and names the cases of the model's index that the model finds most like it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +126,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.ExplainRequest.FromString,
                     response_serializer=pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.ExplainResponse.SerializeToString,
+            ),
+            'FindSimilar': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSimilar,
+                    request_deserializer=pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.FindSimilarRequest.FromString,
+                    response_serializer=pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.FindSimilarResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -225,6 +242,33 @@ class GatewayService:
             '/pellucid.api.gateway.v1.GatewayService/Explain',
             pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.ExplainRequest.SerializeToString,
             pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSimilar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pellucid.api.gateway.v1.GatewayService/FindSimilar',
+            pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.FindSimilarRequest.SerializeToString,
+            pellucid_dot_api_dot_gateway_dot_v1_dot_gateway__pb2.FindSimilarResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class GatewayServiceStub:
     short, maps come truncated; if a method fails or lacks the map of some target, the others go
     on, and its error follows the maps that there are and names it in `methods`.
     """
+    FindSimilar: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.FindSimilarRequest, _gateway_pb2.FindSimilarResponse]
+    """Classifies one file and names the cases of the model's index that the model finds most like it."""
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -63,6 +65,8 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     short, maps come truncated; if a method fails or lacks the map of some target, the others go
     on, and its error follows the maps that there are and names it in `methods`.
     """
+    FindSimilar: _aio.UnaryUnaryMultiCallable[_gateway_pb2.FindSimilarRequest, _gateway_pb2.FindSimilarResponse]  # type: ignore[assignment]
+    """Classifies one file and names the cases of the model's index that the model finds most like it."""
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """The one public door: classifies files and explains the answers."""
@@ -102,5 +106,13 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         short, maps come truncated; if a method fails or lacks the map of some target, the others go
         on, and its error follows the maps that there are and names it in `methods`.
         """
+
+    @_abc_1.abstractmethod
+    def FindSimilar(
+        self,
+        request: _gateway_pb2.FindSimilarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.FindSimilarResponse, _abc.Awaitable[_gateway_pb2.FindSimilarResponse]]:
+        """Classifies one file and names the cases of the model's index that the model finds most like it."""
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
