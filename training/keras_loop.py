@@ -33,6 +33,7 @@ from pellucid.architectures import build
 from pellucid.architectures.weights import load_keras, save_keras
 from pellucid.cards import Activation, Card
 from pellucid.repository.folder import WEIGHTS
+from training.class_weights import example_weights
 from training.keras_rates import SharedRates
 from training.places import Places
 from training.recipe import Recipe, Stage
@@ -53,9 +54,10 @@ class EpochBatches(keras.utils.PyDataset, ABC):  # type: ignore[misc]
     origins = 0
     """Classes of the second task; 0: there is none."""
 
-    def __init__(self, recipe: Recipe, examples: int) -> None:
-        """Draw from so many examples."""
+    def __init__(self, recipe: Recipe, examples: int, weights: Floats | None = None) -> None:
+        """Draw from so many examples, weighted by their labels as `class_weights` makes them."""
         super().__init__()
+        self._weights = weights
         self._recipe = recipe
         self._count = recipe.examples_per_epoch or examples
         self.epoch = 0
@@ -68,10 +70,16 @@ class EpochBatches(keras.utils.PyDataset, ABC):  # type: ignore[misc]
         """Go on to the next epoch's chance."""
         self.epoch += 1
 
-    def __getitem__(self, number: int) -> tuple[Floats, Shares]:
-        """Inputs `(N, *shape)` and what they are."""
+    def __getitem__(self, number: int) -> tuple[Any, ...]:
+        """Inputs `(N, *shape)`, what they are and, where labels are weighted, their weights."""
         stage = self._recipe.stage(min(self.epoch, self._recipe.epochs - 1))
-        return self.draw(stage, [self._recipe.seed, self.epoch, number])
+        x, y = self.draw(stage, [self._recipe.seed, self.epoch, number])
+        if self._weights is None:
+            return x, y
+        if not isinstance(y, dict):
+            return x, y, example_weights(self._weights, y)
+        logits = example_weights(self._weights, y[LOGITS])
+        return x, y, {LOGITS: logits, ORIGIN: np.ones_like(logits)}
 
     @abstractmethod
     def draw(self, stage: Stage, seed: list[int]) -> tuple[Floats, Shares]:

@@ -200,6 +200,9 @@ class Recipe(Document):
     """Absent: as many as there are."""
     balanced: bool = True
     """Draw each label as often as the others; for labels that exclude each other."""
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = None
+    """How much an example of a label counts in the loss, 1 where absent; `balanced`: so much more
+    as it is rarer in the training set. The figures of validation are without them."""
     batch: int = Field(default=32, gt=1)
     optimiser: Optimiser
     changes: PictureChanges | SoundChanges | None = None
@@ -224,6 +227,7 @@ class Recipe(Document):
             raise ValueError("the data are not of the kind that the card's preprocess describes")
         if self.balanced and self.card.output.activation is Activation.SIGMOID:
             raise ValueError("labels that do not exclude each other cannot be balanced")
+        self._check_class_weights()
         if self.framework == "keras" and any(stage.trained != "all" for stage in self.stages):
             raise ValueError("stages.trained: some layers stand still only of torch networks")
         if self.teacher is None and any(stage.taught for stage in self.stages):
@@ -231,6 +235,14 @@ class Recipe(Document):
         if self.changes and isinstance(self.changes, SoundChanges) != self.hears:
             raise ValueError("the changes are not of the kind that the data are")
         return self
+
+    def _check_class_weights(self) -> None:
+        if self.class_weights == "balanced" and (self.balanced or self.hears):
+            raise ValueError("class_weights: labels are drawn equally often already")
+        if isinstance(self.class_weights, dict):
+            unknown = set(self.class_weights) - set(self.card.labels)
+            if unknown:
+                raise ValueError(f"class_weights: the card has no label {min(unknown)!r}")
 
     @property
     def hears(self) -> bool:

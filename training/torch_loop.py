@@ -14,6 +14,7 @@ from pellucid.architectures.weights import save_torch
 from pellucid.cards import Activation
 from pellucid.contracts import ImageContract
 from pellucid.repository.folder import WEIGHTS
+from training.class_weights import Floats, class_weights
 from training.datasets.pictures import Pictures
 from training.drawing import Batch, RandomRows, in_order
 from training.evaluation import mean_auc
@@ -32,19 +33,27 @@ _PLAIN, _CHANGED = 0, 1
 class Classifier(lightning.LightningModule):
     """A network, what it learns from and how it is judged."""
 
-    def __init__(self, recipe: Recipe, network: nn.Module, variation: PictureVariation) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: nn.Module,
+        variation: PictureVariation,
+        weights: Floats | None = None,
+    ) -> None:
         """Train `network` as `recipe` says.
 
         Args:
             recipe: of the training.
             network: from inputs `(N, C, H, W)` to logits `(N, K)`.
             variation: of the pictures.
+            weights: of the labels in the loss, as `class_weights` makes them.
         """
         super().__init__()
         assert isinstance(recipe.card.preprocess, ImageContract)
         self.recipe, self.contract = recipe, recipe.card.preprocess
         self.network = network
         self._variation = variation
+        self._weights = None if weights is None else torch.from_numpy(weights)
         self._generator = Generator()
         self._answers: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
@@ -67,16 +76,20 @@ class Classifier(lightning.LightningModule):
         """Loss of one batch."""
         stage = self.recipe.stage(self.current_epoch)
         x, targets = self._variation(*batch, stage, self._generator)
-        loss = self.loss(self(x), targets)
+        loss = self.loss(self(x), targets, self._weights)
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(x), prog_bar=True)
         return loss
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy over what is known."""
+    def loss(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Cross-entropy over what is known, its labels weighted `(2, K)`."""
+        absent, present = logits.new_ones(2, 1) if weights is None else weights.to(logits)
         if self.recipe.card.output.activation is Activation.SOFTMAX:
-            return cross_entropy(logits, targets)
+            return cross_entropy(logits, targets * present)
         known = ~targets.isnan()
-        return binary_cross_entropy_with_logits(logits[known], targets[known])
+        found, wanted = logits[known], targets[known]
+        absent, present = (each.expand_as(targets)[known] for each in (absent, present))
+        weight = wanted * present + (1 - wanted) * absent
+        return binary_cross_entropy_with_logits(found, wanted, weight)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last answers; the changes are the same in each epoch."""
@@ -171,7 +184,12 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
     if recipe.start is not None:
         start_torch(network, recipe.start, places)
     variation = PictureVariation(recipe, places)
-    module = Classifier(recipe, channels_last(network), variation)
+    weights = (
+        class_weights(recipe.card, recipe.class_weights, training.targets.numpy())
+        if recipe.class_weights
+        else None
+    )
+    module = Classifier(recipe, channels_last(network), variation, weights)
     rows = RandomRows(
         training.targets,
         recipe.examples_per_epoch or len(training),
@@ -192,9 +210,9 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
         callbacks=(EMAWeightAveraging(decay=recipe.optimiser.average),),
         tensorboard=places.tensorboard,
     )
-    weights = folder / WEIGHTS
-    _keep(network, folder / BEST, weights)
-    return weights
+    kept = folder / WEIGHTS
+    _keep(network, folder / BEST, kept)
+    return kept
 
 
 def keep_last(recipe: Recipe, places: Places, out: Path) -> bool:
