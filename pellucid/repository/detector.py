@@ -6,8 +6,9 @@ matter to its task, so its features alone are much the same for silence and for 
 
 The distance is Mahalanobis' (arXiv:1807.03888) under the covariance of a probabilistic principal
 component analysis (doi:10.1111/1467-9868.00196): the largest variances in the directions that the
-training data vary most in, and one for all the rest. Divided by the number of values and under the
-root, it is about 1 for an input like the training data.
+training data vary most in, and one for all the rest. But the few directions count as much in all as
+the many others: half of the mean of each. Under the root, it is about 1 for an input like the
+training data.
 """
 
 from dataclasses import dataclass, fields
@@ -61,12 +62,18 @@ class MahalanobisDetector:
         save_file(arrays, path)
 
     def distances(self, values: Floats) -> Floats:
-        """Distances `(N,)` of statistics `(N, V)`, as the graph computes them."""
+        """Distances `(N,)` of statistics `(N, V)`, as the graph computes them.
+
+        The root of the mean of two means: of the squares in the directions, and of those in all
+        others, each over its variance. Both count the same: what lies far out in a few directions
+        that vary much, as noise among speech does, would not be seen among a thousand others.
+        """
         scaled = (values - self.mean) * self.scale
         squares = (scaled @ self.directions.T) ** 2
-        outside = np.maximum((scaled**2).sum(axis=1) - squares.sum(axis=1), 0) / self.rest
-        inside = (squares / self.variances).sum(axis=1)
-        return np.asarray(np.sqrt((inside + outside) / len(self.mean)), np.float32)
+        inside = (squares / self.variances).mean(axis=1)
+        others = self.directions.shape[1] - len(self.directions)
+        outside = np.maximum((scaled**2).sum(axis=1) - squares.sum(axis=1), 0) / others
+        return np.asarray(np.sqrt((inside + outside / self.rest) / 2), np.float32)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -116,12 +123,15 @@ def add_distance(model: onnx.ModelProto, detector: MahalanobisDetector, channel_
     rows = of("Unsqueeze", scaled, of.integers(1))  # (N, 1, V), beside (R, V)
     along = of.sum(of("Mul", rows, of.constant(detector.directions)), 2)
     squares = of("Mul", along, along)
-    inside = of.sum(of("Div", squares, of.constant(detector.variances)), 1, keep=True)
+    # Half of each mean.
+    count = len(detector.variances)
+    weights = (0.5 / count / detector.variances).astype(np.float32)
+    weight = (0.5 / (width - count) / detector.rest).astype(np.float32)
+    inside = of.sum(of("Mul", squares, of.constant(weights)), 1, keep=True)
     whole = of.sum(of("Mul", scaled, scaled), 1, keep=True)
     outside = of("Relu", of("Sub", whole, of.sum(squares, 1, keep=True)))
-    both = of("Add", inside, of("Div", outside, of.constant(detector.rest)))
-    mean = of("Div", both, of.constant(np.array([width], np.float32)))
-    graph.node.add(op_type="Sqrt", input=[mean], output=[DISTANCE])
+    both = of("Add", inside, of("Mul", outside, of.constant(weight)))
+    graph.node.add(op_type="Sqrt", input=[both], output=[DISTANCE])
     graph.output.append(helper.make_tensor_value_info(DISTANCE, TensorProto.FLOAT, ["batch", 1]))
 
 

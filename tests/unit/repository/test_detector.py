@@ -74,8 +74,9 @@ def test_the_distance_is_mahalanobis_under_a_principal_component_analysis(
     basis = fitted.directions.astype(np.float64)
     width = basis.shape[1]
     inverse = basis.T @ np.diag(1 / fitted.variances) @ basis
-    inverse += (np.eye(width) - basis.T @ basis) / fitted.rest
-    expected = np.sqrt(np.einsum("nv,vw,nw->n", scaled, inverse, scaled) / width)
+    others = (np.eye(width) - basis.T @ basis) / fitted.rest
+    weighted = (inverse / len(basis) + others / (width - len(basis))) / 2
+    expected = np.sqrt(np.einsum("nv,vw,nw->n", scaled, weighted, scaled))
     assert run(model, pictures(shape))["distance"][:, 0] == pytest.approx(expected, rel=2e-3)
     assert fitted.distances(values) == pytest.approx(expected, rel=2e-3)
 
