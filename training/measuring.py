@@ -23,8 +23,9 @@ from training.pictures import arranged, hide_share, normalise, vary
 from training.recipe import PictureChanges
 from training.weights import build_torch, channels_last
 
-DEVICES = PictureChanges(pose=0, mirror=False, noise=0)
-"""Exposure and sharpness: what differs between devices and must not move a threshold."""
+DEVICES = PictureChanges(pose=0, mirror=False, noise=0, exposure=2, sharpness=2)
+"""Exposure and sharpness, twice as strongly as in training: what differs between hospitals, more
+than between the patients of one, and must not move a threshold."""
 
 
 def measure_pictures(card: Card, weights: Path, pictures: Pictures) -> dict[str, Any]:
