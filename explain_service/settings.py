@@ -1,4 +1,4 @@
-"""Settings of the explain service; `EXPLAIN_<FIELD>` sets each one."""
+"""Settings of the explain service; `PELLUCID_EXPLAIN_<FIELD>` sets each one."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pellucid.serving.settings import TritonSettings
 class ExplainSettings(TritonSettings):
     """Settings of the explain service, read once when it starts."""
 
-    model_config = SettingsConfigDict(frozen=True, env_prefix="EXPLAIN_")
+    model_config = SettingsConfigDict(frozen=True, env_prefix="PELLUCID_EXPLAIN_")
 
     model_repository: Path = Path("triton_repo")
     """Folder of the models; gradient copies read the weights there."""

@@ -26,6 +26,13 @@ from pellucid.serving.triton import TritonInference
 SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
 PREPROCESS = preprocess_pb2.DESCRIPTOR.services_by_name["PreprocessService"].full_name
 EXPLAIN = explain_pb2.DESCRIPTOR.services_by_name["ExplainService"].full_name
+EXPLAIN_CALL = f"{SERVICE.full_name}/Explain"
+NEEDS = {
+    SERVICE.full_name: ("triton", "preprocess"),
+    EXPLAIN_CALL: ("triton", "preprocess", "explain"),
+}
+"""What must be healthy, by name in `grpc.health.v1`: what can be classified is classified, also
+while nothing can be explained."""
 
 
 async def main(settings: GatewaySettings) -> None:
@@ -51,7 +58,8 @@ async def main(settings: GatewaySettings) -> None:
             "preprocess": serving(preprocess, PREPROCESS),
             "explain": serving(explain, EXPLAIN),
         }
-        watch = HealthWatch(checks, server.ready, server.not_ready, settings)
+        await server.report(EXPLAIN_CALL, ready=False)
+        watch = HealthWatch(checks, NEEDS, server.report, settings)
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(watch.run())
             await server.stopped()

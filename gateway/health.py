@@ -1,8 +1,8 @@
-"""The gateway is ready when the services behind it are: it checks every second or so."""
+"""What the gateway can answer, by the services behind it, which it checks every second or so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Final, Protocol, TypeAlias
 
 import grpc
 import structlog
@@ -19,32 +19,48 @@ _FAILURES: Final = 2
 Check: TypeAlias = Callable[[], Awaitable[bool]]
 
 
+class Report(Protocol):
+    """`Server.report`."""
+
+    def __call__(self, name: str, *, ready: bool) -> Awaitable[None]:
+        """See `Server.report`."""
+        ...
+
+
 class HealthWatch:
-    """Checks each service again and again, and says when all are healthy and when not."""
+    """Checks each service again and again, and reports what can be answered and what not."""
 
     def __init__(
         self,
         checks: Mapping[str, Check],
-        on_ready: Callable[[], Awaitable[None]],
-        on_not_ready: Callable[[], Awaitable[None]],
+        needs: Mapping[str, Collection[str]],
+        report: Report,
         settings: GatewaySettings,
     ) -> None:
-        """Check the services by name; call back on every change."""
+        """Check services, and report on every change.
+
+        Args:
+            checks: of the services, by their names.
+            needs: names of the services that must be healthy, by what is reported on.
+            report: called with what is reported on, and whether it is ready.
+            settings: how often, and how long a check may take.
+        """
         self._checks = checks
-        self._on_ready = on_ready
-        self._on_not_ready = on_not_ready
+        self._needs = needs
+        self._report = report
         self._settings = settings
         self._failures = dict.fromkeys(checks, _FAILURES)
-        self._ready = False
+        self._ready = dict.fromkeys(needs, False)
 
     async def run(self) -> None:
         """Check until cancelled."""
         while True:
             await asyncio.gather(*(self._check(name) for name in self._checks))
-            healthy = all(count < _FAILURES for count in self._failures.values())
-            if healthy != self._ready:
-                self._ready = healthy
-                await (self._on_ready if healthy else self._on_not_ready)()
+            for name, needed in self._needs.items():
+                ready = all(self._failures[service] < _FAILURES for service in needed)
+                if ready != self._ready[name]:
+                    self._ready[name] = ready
+                    await self._report(name, ready=ready)
             await asyncio.sleep(self._settings.health_interval_s)
 
     async def _check(self, name: str) -> None:

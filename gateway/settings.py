@@ -1,4 +1,4 @@
-"""Settings of the gateway: `GATEWAY_<FIELD>` sets each one."""
+"""Settings of the gateway: `PELLUCID_GATEWAY_<FIELD>` sets each one."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pellucid.serving.settings import TritonSettings
 class GatewaySettings(TritonSettings):
     """Settings of the gateway."""
 
-    model_config = SettingsConfigDict(frozen=True, env_prefix="GATEWAY_")
+    model_config = SettingsConfigDict(frozen=True, env_prefix="PELLUCID_GATEWAY_")
 
     max_concurrent_rpcs: int = Field(default=32, ge=1)
     """Calls at once; each may bring a message of `max_message_bytes`, and is read before it is

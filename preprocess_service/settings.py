@@ -7,9 +7,9 @@ from pellucid.serving.settings import ServiceSettings
 
 
 class PreprocessSettings(ServiceSettings):
-    """Read once when the service starts; `PREPROCESS_<FIELD>` overrides each one."""
+    """Read once when the service starts; `PELLUCID_PREPROCESS_<FIELD>` overrides each one."""
 
-    model_config = SettingsConfigDict(frozen=True, env_prefix="PREPROCESS_")
+    model_config = SettingsConfigDict(frozen=True, env_prefix="PELLUCID_PREPROCESS_")
 
     max_content_bytes: int = Field(default=32 << 20, ge=1)
     """Bytes of a file; like `max_tensor_bytes` below `max_message_bytes`, so that ours is the limit

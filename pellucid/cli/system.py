@@ -49,8 +49,9 @@ def up(
 ) -> None:
     """Build what is missing and run the whole system, until Ctrl-C or `pellucid down`.
 
-    Where GATEWAY_TLS_CERTIFICATE and GATEWAY_TLS_KEY are set, the gateway speaks TLS; its health is
-    asked with --ca (and, for mTLS, --cert and --key), and its certificate has to name --host.
+    Where PELLUCID_GATEWAY_TLS_CERTIFICATE and PELLUCID_GATEWAY_TLS_KEY are set, the gateway speaks
+    TLS; its health is asked with --ca (and, for mTLS, --cert and --key), and its certificate has to
+    name --host.
     """
     from pellucid.cli.system_progress import SystemProgress
 

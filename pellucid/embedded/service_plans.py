@@ -144,7 +144,7 @@ def _tls(settings: SystemSettings, name: ServiceName, variables: Mapping[str, st
     Raises:
         MissingPrerequisite: a file is not there, or the service wants a certificate of ours.
     """
-    prefix = f"{name.upper()}_TLS_"
+    prefix = f"{_prefix(name)}TLS_"
     for key in ("CERTIFICATE", "KEY", "CLIENT_CA"):
         path = variables.get(prefix + key)
         if path and not Path(path).is_file():
@@ -158,6 +158,11 @@ def _tls(settings: SystemSettings, name: ServiceName, variables: Mapping[str, st
             f"{prefix}CLIENT_CA is set: give --cert and --key, with which {name} is asked too"
         )
     return tls
+
+
+def _prefix(name: ServiceName) -> str:
+    """Of the names of a service's variables."""
+    return f"PELLUCID_{name.upper()}_"
 
 
 def _variables(
@@ -179,11 +184,11 @@ def _variables(
         }
     if name == "explain":
         values["MODEL_REPOSITORY"] = str(settings.repository.absolute())
-    prefixed = {f"{name.upper()}_{key}": value for key, value in values.items()}
-    # Services read their variables in any case, so `gateway_host` would overrule GATEWAY_HOST.
+    prefixed = {f"{_prefix(name)}{key}": value for key, value in values.items()}
+    # Services read their variables in any case: `pellucid_gateway_host` would overrule ours.
     given = {**os.environ, "PYTHONUNBUFFERED": "1", **settings.variables}
     if name == "gateway":
-        given = {"GATEWAY_INDEX_DIR": str(index_dir(settings.state_dir))} | given
+        given = {"PELLUCID_GATEWAY_INDEX_DIR": str(index_dir(settings.state_dir))} | given
     return {k: v for k, v in given.items() if k.upper() not in prefixed} | prefixed
 
 

@@ -34,10 +34,10 @@ class SystemSettings(BaseModel):
     services: tuple[ServiceName, ...] = ALL_SERVICES
     """What to start; tests of one service may want Triton alone."""
     variables: dict[str, str] = Field(default_factory=dict)
-    """Environment variables for the services, e.g. `EXPLAIN_WORKERS`."""
+    """Environment variables for the services, e.g. `PELLUCID_EXPLAIN_WORKERS`."""
     tls: Tls | None = None
-    """How health is asked of a service that speaks TLS, because `<SERVICE>_TLS_CERTIFICATE` is set
-    here or in `variables`; if absent, that very certificate is trusted."""
+    """How health is asked of a service that speaks TLS as `PELLUCID_<SERVICE>_TLS_CERTIFICATE`
+    says, here or in `variables`; if absent, that very certificate is trusted."""
     models: frozenset[str] | None = None
     """Names of the models that are built and loaded; all where None."""
     first: frozenset[str] = frozenset()

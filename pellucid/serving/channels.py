@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import grpc
+import structlog
 
 from pellucid.serving.settings import ServiceSettings, TritonSettings
+
+log = structlog.get_logger(__name__)
 
 KEEPALIVE_MS: Final = 60_000
 """Clients ping this rarely at most; servers allow half of it."""
@@ -113,17 +116,57 @@ def server_credentials(settings: ServiceSettings) -> grpc.ServerCredentials | No
     Raises:
         ValueError: only one of certificate and key is set, or a client authority without both.
     """
-    key, certificate = _read(settings.tls_key), _read(settings.tls_certificate)
+    key, certificate = settings.tls_key, settings.tls_certificate
     if (key is None) != (certificate is None):
         raise ValueError("tls_certificate and tls_key go together; set both or neither")
     if key is None or certificate is None:
         if settings.tls_client_ca is not None:
             raise ValueError("tls_client_ca needs tls_certificate and tls_key")
         return None
-    client_ca = _read(settings.tls_client_ca)
-    return grpc.ssl_server_credentials(
-        [(key, certificate)], client_ca, require_client_auth=client_ca is not None
+    files = (key, certificate, settings.tls_client_ca)
+    return grpc.dynamic_ssl_server_credentials(
+        _certificates(_contents(files)),
+        _Renewal(files),  # type: ignore[arg-type]  # None, which gRPC knows, is not in its types
+        require_client_authentication=settings.tls_client_ca is not None,
     )
+
+
+_Paths: TypeAlias = tuple[Path, Path, Path | None]
+"""Of key, chain and, for mTLS, client authorities."""
+_Files: TypeAlias = tuple[bytes, bytes, bytes | None]
+
+
+class _Renewal:
+    """Called at each handshake; gives the certificates where their files have changed."""
+
+    def __init__(self, files: _Paths) -> None:
+        """Remember what key, chain and client authorities hold."""
+        self._files = files
+        self._known = _contents(files)
+
+    def __call__(self) -> grpc.ServerCertificateConfiguration | None:
+        """The new certificates; None where they are the same, or are being written."""
+        try:
+            now = _contents(self._files)
+            if now == self._known:
+                return None
+            found = _certificates(now)
+        except (OSError, ValueError) as error:
+            log.warning("certificates not renewed", why=str(error))
+            return None
+        self._known = now
+        log.info("certificates renewed", certificate=str(self._files[1]))
+        return found
+
+
+def _certificates(files: _Files) -> grpc.ServerCertificateConfiguration:
+    key, chain, client_ca = files
+    return grpc.ssl_server_certificate_configuration([(key, chain)], client_ca)
+
+
+def _contents(paths: _Paths) -> _Files:
+    key, chain, client_ca = paths
+    return key.read_bytes(), chain.read_bytes(), _read(client_ca)
 
 
 def _read(path: Path | None) -> bytes | None:

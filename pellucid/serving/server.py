@@ -31,6 +31,7 @@ class Server:
     Attributes:
         port: where it listens.
         metrics_port: where Prometheus may scrape.
+        health_port: where health is answered without TLS; None where no setting asks for it.
     """
 
     def __init__(
@@ -44,9 +45,11 @@ class Server:
         self._service = service
         self._register = register
         self._health = health.aio.HealthServicer()
+        self._health_server: grpc.aio.Server | None = None
         self._stop = asyncio.Event()
         self.port = 0
         self.metrics_port = 0
+        self.health_port: int | None = None
 
     async def __aenter__(self) -> Self:
         """Listen.
@@ -57,13 +60,7 @@ class Server:
         settings = self._settings
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(settings.max_concurrent_rpcs)],
-            options=[
-                ("grpc.max_receive_message_length", settings.max_message_bytes),
-                ("grpc.max_send_message_length", settings.max_message_bytes),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.so_reuseport", 0),
-            ],
+            options=_options(settings),
         )
         self._register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -84,19 +81,40 @@ class Server:
             settings.metrics_port, settings.host
         )
         self.metrics_port = self._metrics.server_port
+        if settings.health_port is not None:
+            self._health_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
+            self.health_port = self._health_server.add_insecure_port(
+                address(settings.host, settings.health_port)
+            )
+            await self._health_server.start()
         await self._server.start()
-        log.info("listening", port=self.port, metrics_port=self.metrics_port)
+        log.info(
+            "listening",
+            port=self.port,
+            metrics_port=self.metrics_port,
+            health_port=self.health_port,
+        )
         return self
 
     async def ready(self) -> None:
         """Say that the service can answer: its models are loaded and warm."""
-        await self._health.set(self._service.full_name, health_pb2.HealthCheckResponse.SERVING)
-        log.info("ready", grpc_service=self._service.full_name)
+        await self.report(self._service.full_name, ready=True)
 
     async def not_ready(self) -> None:
         """Say that the service cannot answer at present."""
-        await self._health.set(self._service.full_name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        log.warning("not ready", grpc_service=self._service.full_name)
+        await self.report(self._service.full_name, ready=False)
+
+    async def report(self, name: str, *, ready: bool) -> None:
+        """Say whether the service, or one of its calls, can answer.
+
+        Args:
+            name: the service's full name; or `SERVICE/METHOD` for a call that needs more.
+            ready: whether it can.
+        """
+        status = health_pb2.HealthCheckResponse
+        await self._health.set(name, status.SERVING if ready else status.NOT_SERVING)
+        (log.info if ready else log.warning)("ready" if ready else "not ready", grpc_service=name)
 
     async def stopped(self) -> None:
         """Wait for SIGTERM or SIGINT."""
@@ -116,7 +134,27 @@ class Server:
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_s)
         await self._server.stop(self._settings.grace_s)
+        if self._health_server is not None:
+            await self._health_server.stop(None)
         await asyncio.to_thread(self._metrics.shutdown)
         self._metrics.server_close()
         self._metrics_thread.join()
         log.info("stopped")
+
+
+def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
+    options = [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # A client that vanished without a word is noticed, and its calls are cancelled.
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.so_reuseport", 0),
+    ]
+    if settings.max_connection_age_s is not None:
+        options += [
+            ("grpc.max_connection_age_ms", round(settings.max_connection_age_s * 1000)),
+            ("grpc.max_connection_age_grace_ms", round(settings.max_deadline_s * 1000)),
+        ]
+    return options

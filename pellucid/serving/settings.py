@@ -1,6 +1,7 @@
 """Settings that every service has; a service adds its own and its prefix.
 
-Each field can be set through the environment: `GATEWAY_PORT=50050` sets `port` of the gateway.
+Each field can be set through the environment: `PELLUCID_GATEWAY_PORT=50050` sets the gateway's
+`port`.
 """
 
 from pathlib import Path
@@ -20,6 +21,12 @@ class ServiceSettings(BaseSettings):
     """Port of the gRPC server; 0 picks a free one."""
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     """Port of the Prometheus metrics; 0 picks a free one."""
+    health_port: int | None = Field(default=None, ge=0, le=65_535)
+    """Port of a second server that answers health alone, never with TLS: the probes of a cluster
+    have no certificates. 0 picks a free one; absent, there is none."""
+    max_connection_age_s: float | None = Field(default=None, gt=0)
+    """Age at which a connection is closed, once the calls on it have ended: clients then also find
+    replicas that came later. Absent: never."""
     max_message_bytes: int = Field(default=128 << 20, ge=1 << 20)
     """Largest gRPC message, in and out; the services use the same at both ends."""
     max_concurrent_rpcs: int = Field(default=64, ge=1)
@@ -37,7 +44,8 @@ class ServiceSettings(BaseSettings):
     log_level: str = "INFO"
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     tls_certificate: Path | None = None
-    """PEM chain of this service; with `tls_key`, the server speaks TLS only."""
+    """PEM chain of this service; with `tls_key`, the server speaks TLS only. The three files are
+    read again for every new connection, so that they may be renewed."""
     tls_key: Path | None = None
     """PEM key of this service."""
     tls_client_ca: Path | None = None

@@ -351,7 +351,7 @@ async def test_the_process_starts_answers_and_stops_on_sigterm():
         sys.executable,
         "-m",
         "preprocess_service",
-        env={**os.environ, "PREPROCESS_PORT": str(port), "PYTHONPATH": os.getcwd()},
+        env={**os.environ, "PELLUCID_PREPROCESS_PORT": str(port), "PYTHONPATH": os.getcwd()},
         stderr=asyncio.subprocess.PIPE,
     )
     try:

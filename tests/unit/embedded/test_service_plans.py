@@ -29,9 +29,9 @@ def test_only_the_gateway_listens_on_the_host(tmp_path: Path) -> None:
         "explain": "127.0.0.1",
         "gateway": "192.0.2.1",
     }
-    assert plans["preprocess"].command.variables["PREPROCESS_HOST"] == "127.0.0.1"
-    assert plans["explain"].command.variables["EXPLAIN_HOST"] == "127.0.0.1"
-    assert plans["gateway"].command.variables["GATEWAY_HOST"] == "192.0.2.1"
+    assert plans["preprocess"].command.variables["PELLUCID_PREPROCESS_HOST"] == "127.0.0.1"
+    assert plans["explain"].command.variables["PELLUCID_EXPLAIN_HOST"] == "127.0.0.1"
+    assert plans["gateway"].command.variables["PELLUCID_GATEWAY_HOST"] == "192.0.2.1"
 
 
 def test_triton_serves_this_machine_alone_and_no_http(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_every_port_but_the_gateways_is_of_this_machine_alone() -> None:
 
 def test_the_urls_of_an_ipv6_host_have_brackets(tmp_path: Path) -> None:
     plans = planned(tmp_path, "::1")
-    number = plans["gateway"].command.variables["GATEWAY_PORT"]
+    number = plans["gateway"].command.variables["PELLUCID_GATEWAY_PORT"]
     assert plans["gateway"].url == f"[::1]:{number}"
     assert plans["gateway"].metrics_url.startswith("http://[::1]:")
 
@@ -58,19 +58,19 @@ def test_the_urls_of_an_ipv6_host_have_brackets(tmp_path: Path) -> None:
 def test_the_services_behind_the_gateway_are_called_where_they_listen(tmp_path: Path) -> None:
     plans = planned(tmp_path, "0.0.0.0")
     variables = plans["gateway"].command.variables
-    assert variables["GATEWAY_TRITON_URL"] == plans["triton"].url
-    assert variables["GATEWAY_PREPROCESS_URL"] == plans["preprocess"].url
-    assert variables["GATEWAY_EXPLAIN_URL"] == plans["explain"].url
+    assert variables["PELLUCID_GATEWAY_TRITON_URL"] == plans["triton"].url
+    assert variables["PELLUCID_GATEWAY_PREPROCESS_URL"] == plans["preprocess"].url
+    assert variables["PELLUCID_GATEWAY_EXPLAIN_URL"] == plans["explain"].url
 
 
-@pytest.mark.parametrize("variable", ["PREPROCESS_HOST", "preprocess_host"])
+@pytest.mark.parametrize("variable", ["PELLUCID_PREPROCESS_HOST", "pellucid_preprocess_host"])
 def test_no_variable_moves_a_service_to_another_address(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PREPROCESS_HOST", "0.0.0.0")
+    monkeypatch.setenv("PELLUCID_PREPROCESS_HOST", "0.0.0.0")
     monkeypatch.setenv(variable, "0.0.0.0")
     variables = planned(tmp_path, "127.0.0.1")["preprocess"].command.variables
-    hosts = [value for key, value in variables.items() if key.upper() == "PREPROCESS_HOST"]
+    hosts = [value for key, value in variables.items() if key.upper() == "PELLUCID_PREPROCESS_HOST"]
     assert hosts == ["127.0.0.1"]
 
 
@@ -79,7 +79,7 @@ def test_only_a_service_with_a_certificate_of_its_own_is_checked_by_tls(tmp_path
     plain = SystemSettings(services=("preprocess",), tls=tls)
     own = tmp_path / "own.pem"
     own.touch()
-    certificate = {"PREPROCESS_TLS_CERTIFICATE": str(own)}
+    certificate = {"PELLUCID_PREPROCESS_TLS_CERTIFICATE": str(own)}
     encrypted = plain.model_copy(update={"variables": certificate})
     alone = encrypted.model_copy(update={"tls": None})
     plans = [plan_services(settings, None, PORTS)[0] for settings in (plain, encrypted, alone)]
@@ -93,17 +93,21 @@ def test_a_file_of_tls_that_is_not_there_is_named_before_anything_starts(
     there = tmp_path / "there.pem"
     there.touch()
     keys = ("CERTIFICATE", "KEY", "CLIENT_CA")
-    paths = {f"PREPROCESS_TLS_{key}": str(there) for key in keys}
-    paths[f"PREPROCESS_TLS_{missing}"] = str(tmp_path / "nope.pem")
+    paths = {f"PELLUCID_PREPROCESS_TLS_{key}": str(there) for key in keys}
+    paths[f"PELLUCID_PREPROCESS_TLS_{missing}"] = str(tmp_path / "nope.pem")
     settings = SystemSettings(services=("preprocess",), variables=paths)
-    with pytest.raises(MissingPrerequisite, match=f"PREPROCESS_TLS_{missing} names .*nope.pem"):
+    with pytest.raises(
+        MissingPrerequisite, match=f"PELLUCID_PREPROCESS_TLS_{missing} names .*nope.pem"
+    ):
         plan_services(settings, None, PORTS)
 
 
 def test_a_service_that_wants_our_certificate_is_not_started_without_one(tmp_path: Path) -> None:
     there = tmp_path / "there.pem"
     there.touch()
-    paths = {f"PREPROCESS_TLS_{key}": str(there) for key in ("CERTIFICATE", "KEY", "CLIENT_CA")}
+    paths = {
+        f"PELLUCID_PREPROCESS_TLS_{key}": str(there) for key in ("CERTIFICATE", "KEY", "CLIENT_CA")
+    }
     settings = SystemSettings(services=("preprocess",), variables=paths)
     with pytest.raises(MissingPrerequisite, match="--cert and --key"):
         plan_services(settings, None, PORTS)

@@ -1,4 +1,4 @@
-"""The gateway is ready when, and only when, everything behind it is."""
+"""What the gateway can do is ready when, and only when, everything behind it that it needs is."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,13 +19,16 @@ class Watched:
 
     def __init__(self) -> None:
         self.healthy = {"triton": False, "explain": False}
-        self.hangs = False
+        self.hangs = {"triton": False, "explain": False}
         self.said: asyncio.Queue[str] = asyncio.Queue()
 
     async def check(self, name: str) -> bool:
-        if self.hangs:
+        if self.hangs[name]:
             await asyncio.sleep(10)
         return self.healthy[name]
+
+    async def report(self, name: str, *, ready: bool) -> None:
+        await self.said.put(f"{name} {'ready' if ready else 'not ready'}")
 
     async def next(self) -> str:
         return await asyncio.wait_for(self.said.get(), 2)
@@ -36,8 +39,8 @@ async def watched() -> AsyncIterator[Watched]:
     found = Watched()
     watch = HealthWatch(
         {name: lambda name=name: found.check(name) for name in found.healthy},
-        lambda: found.said.put("ready"),
-        lambda: found.said.put("not ready"),
+        {"Classify": ("triton",), "Explain": ("triton", "explain")},
+        found.report,
         SETTINGS,
     )
     task = asyncio.create_task(watch.run())
@@ -45,24 +48,29 @@ async def watched() -> AsyncIterator[Watched]:
     task.cancel()
 
 
-async def test_it_is_ready_once_all_are(watched: Watched) -> None:
-    watched.healthy["triton"] = True
+async def test_each_is_ready_once_what_it_needs_is(watched: Watched) -> None:
+    watched.healthy["explain"] = True
     await asyncio.sleep(0.1)
     assert watched.said.empty()
-    watched.healthy["explain"] = True
-    assert await watched.next() == "ready"
+    watched.healthy["triton"] = True
+    assert {await watched.next(), await watched.next()} == {"Classify ready", "Explain ready"}
     await asyncio.sleep(0.05)
     assert watched.said.empty()
 
 
 @pytest.mark.parametrize("how", ["fails", "hangs"])
-async def test_it_is_not_ready_while_one_is_gone(watched: Watched, how: str) -> None:
+async def test_an_outage_takes_what_it_must_and_no_more(watched: Watched, how: str) -> None:
     watched.healthy |= {"triton": True, "explain": True}
-    assert await watched.next() == "ready"
-    watched.healthy["explain"], watched.hangs = how != "fails", how == "hangs"
-    assert await watched.next() == "not ready"
-    watched.healthy["explain"], watched.hangs = True, False
-    assert await watched.next() == "ready"
+    assert {await watched.next(), await watched.next()} == {"Classify ready", "Explain ready"}
+    watched.healthy["explain"], watched.hangs["explain"] = how != "fails", how == "hangs"
+    assert await watched.next() == "Explain not ready"
+    watched.healthy["explain"], watched.hangs["explain"] = True, False
+    assert await watched.next() == "Explain ready"
+    watched.healthy["triton"] = False
+    assert {await watched.next(), await watched.next()} == {
+        "Classify not ready",
+        "Explain not ready",
+    }
 
 
 async def test_a_check_asks_for_the_service_by_name() -> None:

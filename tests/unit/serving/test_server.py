@@ -19,6 +19,7 @@ from pellucid.errors import QueueFull
 from pellucid.serving.server import Server
 from pellucid.serving.settings import ServiceSettings
 from pellucid.status import from_rpc_error
+from tests.support.authority import Authority
 from tests.unit.serving.scripted import SERVICE, Scripted
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -61,6 +62,55 @@ async def test_it_serves_by_name_only_when_it_is_ready(
     assert await health(channel) == SERVING
     await server.not_ready()
     assert await health(channel) == NOT_SERVING
+
+
+async def test_calls_that_need_more_are_reported_on_by_name(
+    server: Server, channel: grpc.aio.Channel
+) -> None:
+    await server.ready()
+    await server.report(f"{SERVICE.full_name}/Explain", ready=False)
+    assert await health(channel) == SERVING
+    assert await health(channel, f"{SERVICE.full_name}/Explain") == NOT_SERVING
+
+
+async def test_health_is_also_answered_on_a_port_of_its_own_without_tls(
+    authority: Authority,
+) -> None:
+    own = authority.issue("server")
+    settings = ServiceSettings(
+        tls_certificate=own.certificate,
+        tls_key=own.key,
+        tls_client_ca=authority.certificate,
+        health_port=0,
+        grace_s=0,
+    )
+    async with (
+        make(settings) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.health_port}") as channel,
+    ):
+        assert await health(channel) == NOT_SERVING
+        await server.ready()
+        assert await health(channel) == SERVING
+        stub: Any = gateway_pb2_grpc.GatewayServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Classify(ClassifyRequest(model="ok"))
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_connection_is_closed_at_its_age_once_its_calls_have_ended() -> None:
+    scripted = Scripted()
+    async with (
+        make(ServiceSettings(max_connection_age_s=0.2, grace_s=0), scripted) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        stub: Any = gateway_pb2_grpc.GatewayServiceStub(channel)
+        await stub.Classify(ClassifyRequest(model="ok"))
+        states = [channel.get_state()]
+        async with asyncio.timeout(10):
+            while states[-1] is grpc.ChannelConnectivity.READY:
+                await channel.wait_for_state_change(states[-1])
+                states.append(channel.get_state())
+        await stub.Classify(ClassifyRequest(model="ok"))
 
 
 async def test_it_drains_before_it_stops() -> None:

@@ -70,3 +70,28 @@ async def test_mutual_tls_wants_a_certificate_of_the_client_too(authority: Autho
 async def test_half_of_the_settings_is_an_error(authority: Authority, half: str) -> None:
     with pytest.raises(ValueError, match=half):
         await serve(ServiceSettings(**{half: authority.certificate})).__aenter__()
+
+
+async def test_renewed_certificates_are_shown_to_new_connections(
+    authority: Authority, tmp_path: Path
+) -> None:
+    first, second = authority.issue("first"), Authority(tmp_path, "second")
+    settings = ServiceSettings(
+        tls_certificate=first.certificate,
+        tls_key=first.key,
+        tls_client_ca=authority.certificate,
+        grace_s=0,
+    )
+    client = authority.issue("client")
+    shown = {"peer_certificate": client.certificate, "peer_key": client.key}
+    old = ServiceSettings(peer_ca=authority.certificate, **shown)
+    async with serve(settings) as server:
+        await call(server, old)
+        renewed = second.issue("renewed")
+        first.key.write_bytes(b"half of a key")
+        await call(server, old)  # what is being written is not believed
+        first.certificate.write_bytes(renewed.certificate.read_bytes())
+        first.key.write_bytes(renewed.key.read_bytes())
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call(server, old)
+        await call(server, ServiceSettings(peer_ca=second.certificate, **shown))
