@@ -7,21 +7,21 @@ padded.
 
 import numpy as np
 
-from pellucid.contracts import LogMelContract
+from pellucid.contracts import SpectrogramContract
 from pellucid.tensors import FloatArray
 
 
-def count_windows(samples: int, contract: LogMelContract) -> int:
+def count_windows(samples: int, contract: SpectrogramContract) -> int:
     """Windows of a recording of so many samples."""
     return len(_hops(samples, contract)) + 1
 
 
-def window_starts(samples: int, contract: LogMelContract) -> list[int]:
+def window_starts(samples: int, contract: SpectrogramContract) -> list[int]:
     """First samples of the windows of a recording of so many samples, ascending."""
     return [*_hops(samples, contract), max(0, samples - contract.window_samples)]
 
 
-def window(samples: FloatArray, start: int, contract: LogMelContract) -> FloatArray:
+def window(samples: FloatArray, start: int, contract: SpectrogramContract) -> FloatArray:
     """The window that starts at a sample, of shape `(contract.window_samples,)`."""
     part = samples[start : start + contract.window_samples]
     missing = contract.window_samples - len(part)
@@ -32,7 +32,7 @@ def window(samples: FloatArray, start: int, contract: LogMelContract) -> FloatAr
     return np.pad(part, (0, missing))
 
 
-def _hops(samples: int, contract: LogMelContract) -> range:
+def _hops(samples: int, contract: SpectrogramContract) -> range:
     """Starts of all windows but the last."""
     hop = max(1, round(contract.hop_seconds * contract.sample_rate_hz))
     return range(0, max(0, samples - contract.window_samples), hop)

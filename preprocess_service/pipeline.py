@@ -2,8 +2,8 @@
 
 from typing import Any, Final, Protocol
 
-from pellucid.contracts import ImageContract, InputSpec, LogMelContract
-from preprocess_service import image_windows, log_mel_windows, sniffing
+from pellucid.contracts import ImageContract, InputSpec, LogMelContract, StftContract
+from preprocess_service import image_windows, sniffing, sound_windows
 from preprocess_service.media import Preprocessed
 from preprocess_service.settings import PreprocessSettings
 
@@ -22,7 +22,8 @@ class _Read(Protocol):
 
 _READERS: Final[dict[type[InputSpec], _Read]] = {
     ImageContract: image_windows.read,
-    LogMelContract: log_mel_windows.read,
+    LogMelContract: sound_windows.read,
+    StftContract: sound_windows.read,
 }
 """By the kind of the contract that they fill."""
 

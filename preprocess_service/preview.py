@@ -18,7 +18,7 @@ def picture_png(values: FloatArray) -> bytes:
 
 
 def spectrogram_png(cells: Doubles) -> bytes:
-    """PNG of a spectrogram (n_mels, frames), 0 to 1, in magma; low bands are at the bottom."""
+    """PNG of a spectrogram (bands, frames), 0 to 1, in magma; low bands are at the bottom."""
     shade = np.rint(cells * 255).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(shade[::-1])).convert("P")
     image.putpalette(_magma())

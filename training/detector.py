@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.cards import Card, Detector
-from pellucid.contracts import ImageContract, LogMelContract
+from pellucid.contracts import ImageContract, SpectrogramContract
 from pellucid.repository.classifier import classifier_graph
 from pellucid.repository.detector import MahalanobisDetector
 from pellucid.repository.folder import DETECTOR, WEIGHTS, file_digest
@@ -99,8 +99,8 @@ def inputs(recipe: Recipe, data: Path, split: str) -> Floats:
         pictures = recipe.load_pictures(data, split)
         planes = [normalise(x, contract.height, contract).numpy() for x, _ in in_order(pictures)]
         return arranged(np.concatenate(planes), contract.layout)
-    assert isinstance(contract, LogMelContract)
-    return sounds.inputs(recipe.load_clips(data, split).samples, contract)[..., None]
+    assert isinstance(contract, SpectrogramContract)
+    return sounds.inputs(recipe.load_clips(data, split).samples, contract)
 
 
 def unlike_sets(card: Card, data: Path) -> dict[str, Floats]:
@@ -108,7 +108,7 @@ def unlike_sets(card: Card, data: Path) -> dict[str, Floats]:
     contract = card.preprocess
     if isinstance(contract, ImageContract):
         return unlike.pictures(contract, data)
-    assert isinstance(contract, LogMelContract)
+    assert isinstance(contract, SpectrogramContract)
     return unlike.clips(contract)
 
 

@@ -14,7 +14,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from pellucid.cards import Card
-from pellucid.contracts import LogMelContract
+from pellucid.contracts import SpectrogramContract
 from pellucid.repository.folder import WEIGHTS, ModelFolder
 from training.assessment import Assessment, Assessor
 from training.card_file import put_measured
@@ -115,7 +115,7 @@ def _examples(card: Card, source: Source, places: Places, split: Split) -> Examp
     name = _FOLDERS[split]
     if isinstance(source, PictureSource):
         return picture_examples(card, source.load(places.data, name, card))
-    assert isinstance(card.preprocess, LogMelContract)
+    assert isinstance(card.preprocess, SpectrogramContract)
     return clip_examples(card, source.load(places.data, name, card.preprocess))
 
 

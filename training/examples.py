@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from pellucid.cards import Activation, Card
-from pellucid.contracts import ImageContract, LogMelContract
-from pellucid.spectrogram import log_mel
+from pellucid.contracts import ImageContract, SpectrogramContract
+from pellucid.spectrogram import spectrogram
 from training import sounds
 from training.datasets.clips import Clips
 from training.datasets.pictures import Pictures
@@ -99,7 +99,7 @@ def clip_examples(card: Card, clips: Clips) -> Examples:
         clips: of the split, of one data set.
     """
     contract = card.preprocess
-    assert isinstance(contract, LogMelContract)
+    assert isinstance(contract, SpectrogramContract)
     groupings = {"source": np.array(clips.groups)}
     if any(clips.families):
         groupings["family"] = np.array(clips.families)
@@ -109,7 +109,7 @@ def clip_examples(card: Card, clips: Clips) -> Examples:
             rng = np.random.default_rng(0)
             heard = (each.astype(np.float32) / 32_768 for each in clips.samples)
             changed = (sounds.through(x, device, contract.sample_rate_hz, rng) for x in heard)
-            return torch.from_numpy(np.stack([log_mel(x, contract) for x in changed]))[:, None]
+            return _planes(np.stack([spectrogram(x, contract) for x in changed]))
 
         return shift
 
@@ -118,9 +118,14 @@ def clip_examples(card: Card, clips: Clips) -> Examples:
         clips.labels[:, None].astype(np.float64),
         np.array(clips.owners),
         groupings,
-        torch.from_numpy(sounds.inputs(clips.samples, contract))[:, None],
+        _planes(sounds.inputs(clips.samples, contract)),
         {device.replace("_", " "): through(device) for device in sounds.DEVICES},
     )
+
+
+def _planes(cells: NDArray[np.float32]) -> Tensor:
+    """`(N, C, H, W)` of `(N, H, W, C)`."""
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(cells, -1, 1)))
 
 
 def positive_label(card: Card) -> str:

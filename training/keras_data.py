@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator
 
-from pellucid.contracts import ImageContract, LogMelContract
+from pellucid.contracts import ImageContract, SpectrogramContract
 from training import sounds
 from training.class_weights import class_weights
 from training.datasets.clips import Clips
@@ -30,7 +30,7 @@ class VariedClips(EpochBatches):
         targets = np.eye(2, dtype=np.float32)[clips.labels]
         super().__init__(recipe, len(clips), _weights(recipe, targets))
         contract = recipe.card.preprocess
-        assert isinstance(contract, LogMelContract)
+        assert isinstance(contract, SpectrogramContract)
         self._clips, self._contract = clips, contract
         self._pairs = {
             share: PairDraw(clips, copies=2 * share)
@@ -47,7 +47,7 @@ class VariedClips(EpochBatches):
         )
 
     def draw(self, stage: Stage, seed: list[int]) -> tuple[Floats, Shares]:
-        """Inputs `(N, n_mels, frames, 1)` and shares of the labels `(N, 2)`, and of the origins."""
+        """Inputs `(N, bands, frames, C)` and shares of the labels `(N, 2)`, and of the origins."""
         rng = np.random.default_rng(seed)
         rows = self._pairs[stage.variation].rows(self._recipe.batch, rng)
         changes = self._recipe.sound_changes
@@ -59,8 +59,8 @@ class VariedClips(EpochBatches):
             x = sounds.hide(x, stage.hidden, self._contract, rng)
         y = self._shares(self._clips.labels[rows], 2)
         if not self.origins:
-            return x[..., None], y
-        return x[..., None], {LOGITS: y, ORIGIN: self._shares(self._origin[rows], self.origins)}
+            return x, y
+        return x, {LOGITS: y, ORIGIN: self._shares(self._origin[rows], self.origins)}
 
     def _shares(self, classes: NDArray[np.int64], count: int) -> Floats:
         smoothing = self._recipe.optimiser.smoothing
@@ -97,14 +97,14 @@ def _weights(recipe: Recipe, targets: Floats) -> Floats | None:
 def train_on_clips(recipe: Recipe, training: Clips, validation: Clips, places: Places) -> Path:
     """Train on clips; as `keras_loop.train`."""
     contract = recipe.card.preprocess
-    assert isinstance(contract, LogMelContract)
+    assert isinstance(contract, SpectrogramContract)
     changed = sounds.varied(
         validation.samples, contract, recipe.sound_changes.devices, np.random.default_rng(1)
     )
     questions = Questions(
         {
-            "": sounds.inputs(validation.samples, contract)[..., None],
-            "changed_": changed[..., None],
+            "": sounds.inputs(validation.samples, contract),
+            "changed_": changed,
         },
         validation.labels,
         np.array(validation.sets),

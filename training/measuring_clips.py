@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from pellucid.architectures.weights import load_keras
 from pellucid.cards import Card
-from pellucid.contracts import LogMelContract
+from pellucid.contracts import SpectrogramContract
 from training import sounds
 from training.calibration import temperature
 from training.datasets.clips import Clips
@@ -32,7 +32,7 @@ def measure_clips(card: Card, weights: Path, clips: Clips) -> dict[str, Any]:
         `operating_points` and `calibration` as the card has them, one of all sets, and figures.
     """
     contract = card.preprocess
-    assert isinstance(contract, LogMelContract)
+    assert isinstance(contract, SpectrogramContract)
     model = build_keras(card)
     load_keras(model, weights)
     x = sounds.inputs(clips.samples, contract)
@@ -64,7 +64,7 @@ def _hidden(
     x: NDArray[np.float32],
     labels: NDArray[np.int64],
     threshold: float,
-    contract: LogMelContract,
+    contract: SpectrogramContract,
 ) -> dict[str, Any]:
     silence = (contract.floor_db - contract.mean) / contract.std
     table = {}
@@ -83,4 +83,4 @@ def _hidden(
 
 def _margins(model: keras.Model, x: NDArray[np.float32]) -> NDArray[np.float64]:
     """Log odds that clips are fake, `(N,)`."""
-    return margins_of(model.predict(x[..., None], verbose=0))
+    return margins_of(model.predict(x, verbose=0))

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pellucid.cards import Activation, Card
-from pellucid.contracts import LogMelContract
+from pellucid.contracts import SpectrogramContract
 from training.datasets.chexpert import CheXpert
 from training.datasets.clips import Clips
 from training.datasets.fake_or_real import FakeOrReal
@@ -221,7 +221,7 @@ class Recipe(Document):
     def _can_be_trained(self) -> Self:
         if self.card.architecture is None or self.card.architecture.builder is None:
             raise ValueError("the card needs an architecture with a builder")
-        if self.hears != isinstance(self.card.preprocess, LogMelContract) or any(
+        if self.hears != isinstance(self.card.preprocess, SpectrogramContract) or any(
             isinstance(source, ClipSource) != self.hears for source in self.data
         ):
             raise ValueError("the data are not of the kind that the card's preprocess describes")
@@ -272,7 +272,7 @@ class Recipe(Document):
             BadData: a set is not as its loader wants it.
         """
         contract = self.card.preprocess
-        assert isinstance(contract, LogMelContract)  # checked above
+        assert isinstance(contract, SpectrogramContract)  # checked above
         sources = [source for source in self.data if isinstance(source, ClipSource)]
         return Clips.joined([source.load(data, split, contract) for source in sources])
 

@@ -12,8 +12,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.signal import butter, firwin2, oaconvolve, sosfilt
 
-from pellucid.contracts import LogMelContract
-from pellucid.spectrogram import log_mel
+from pellucid.contracts import SpectrogramContract
+from pellucid.spectrogram import spectrogram
 
 Floats = NDArray[np.float32]
 
@@ -27,7 +27,7 @@ _CODECS = (
 """Container and coding, as libsndfile names them."""
 
 
-def inputs(samples: NDArray[np.int16], contract: LogMelContract) -> Floats:
+def inputs(samples: NDArray[np.int16], contract: SpectrogramContract) -> Floats:
     """Model inputs of clips as they are.
 
     Args:
@@ -35,13 +35,13 @@ def inputs(samples: NDArray[np.int16], contract: LogMelContract) -> Floats:
         contract: the model's.
 
     Returns:
-        `(N, n_mels, frames)`.
+        `(N, bands, frames, C)`.
     """
-    return np.stack([log_mel(each.astype(np.float32) / 32_768, contract) for each in samples])
+    return np.stack([spectrogram(each.astype(np.float32) / 32_768, contract) for each in samples])
 
 
 def varied(
-    samples: NDArray[np.int16], contract: LogMelContract, strength: float, rng: Generator
+    samples: NDArray[np.int16], contract: SpectrogramContract, strength: float, rng: Generator
 ) -> Floats:
     """Model inputs of clips, each varied in its own way.
 
@@ -52,17 +52,17 @@ def varied(
         rng: the only source of chance.
 
     Returns:
-        `(N, n_mels, frames)`.
+        `(N, bands, frames, C)`.
     """
     starts = np.resize(rng.integers(samples.shape[1], size=-(-len(samples) // 2)), len(samples))
     pieces = [
         vary(np.roll(each, start).astype(np.float32) / 32_768, contract, strength, rng)
         for each, start in zip(samples, starts, strict=True)
     ]
-    return np.stack([log_mel(piece, contract) for piece in pieces])
+    return np.stack([spectrogram(piece, contract) for piece in pieces])
 
 
-def vary(sound: Floats, contract: LogMelContract, strength: float, rng: Generator) -> Floats:
+def vary(sound: Floats, contract: SpectrogramContract, strength: float, rng: Generator) -> Floats:
     """Play one sound in a room, record, code and level it anew.
 
     Args:
@@ -94,21 +94,21 @@ def through(sound: Floats, device: str, rate: int, rng: Generator) -> Floats:
     return np.asarray(np.clip(changed * loudness, -1, 1), np.float32)
 
 
-def hide(x: Floats, share: float, contract: LogMelContract, rng: Generator) -> Floats:
+def hide(x: Floats, share: float, contract: SpectrogramContract, rng: Generator) -> Floats:
     """Replace random cells of some spectrograms, as explanations do, by silence or by the mean.
 
     Args:
-        x: `(N, n_mels, frames)`; changed in place.
+        x: `(N, bands, frames, C)`; changed in place.
         share: of the spectrograms that are touched.
         contract: for the value of silence.
         rng: the only source of chance.
     """
-    silence = (contract.floor_db - contract.mean) / contract.std
+    silence, _ = contract.value_range
     for each in x:
         if rng.random() < share:
-            fill = silence if rng.random() < 0.75 else float(each.mean())
+            fill = silence if rng.random() < 0.75 else each.mean(axis=(0, 1))
             odds = np.clip(rng.uniform(-0.05, 1.15), 0, 1)
-            each[cells(each.shape, odds, rng)] = fill
+            each[cells(each.shape[:2], odds, rng)] = fill
     return x
 
 
@@ -123,9 +123,9 @@ def cells(shape: tuple[int, ...], odds: float, rng: Generator) -> NDArray[np.boo
 
 def mask_bars(x: Floats, rng: Generator) -> Floats:
     """SpecAugment (arXiv:1904.08779): a bar along each axis takes the clip's mean; in place."""
-    _, bands, frames = x.shape
+    _, bands, frames, _ = x.shape
     for each in x:
-        mean = each.mean()
+        mean = each.mean(axis=(0, 1))
         height, width = rng.integers(bands // 6), rng.integers(frames // 6)
         top, left = rng.integers(bands - height), rng.integers(frames - width)
         each[top : top + height] = mean

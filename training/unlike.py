@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.signal import spectrogram
 
-from pellucid.contracts import ImageContract, LogMelContract
-from pellucid.spectrogram import log_mel
+from pellucid.contracts import ImageContract, SpectrogramContract
+from pellucid.spectrogram import spectrogram as spectrogram_of
 from training.datasets.manifests import read_manifest
 from training.datasets.pictures import read_pictures
 from training.pictures import arranged
@@ -69,8 +69,8 @@ def _spectrogram(contract: ImageContract, number: int) -> Floats:
     return np.broadcast_to(plane, (contract.channels, *plane.shape))
 
 
-def clips(contract: LogMelContract) -> dict[str, Floats]:
-    """Sets of clips by name, each `(N, n_mels, frames, 1)`.
+def clips(contract: SpectrogramContract) -> dict[str, Floats]:
+    """Sets of clips by name, each `(N, bands, frames, C)`.
 
     Silence, noise, tones, and music made of notes with overtones.
     """
@@ -84,7 +84,7 @@ def clips(contract: LogMelContract) -> dict[str, Floats]:
     found = {}
     for name, make in makers.items():
         made = (make(count, rate, np.random.default_rng([0, n])) for n in range(COUNT))
-        found[name] = np.stack([log_mel(samples, contract) for samples in made])[..., None]
+        found[name] = np.stack([spectrogram_of(samples, contract) for samples in made])
     return found
 
 

@@ -12,21 +12,26 @@ from pellucid.api.common.v1 import contract_pb2
 from pellucid.contracts.base import Baseline, InputSpec, Layout, baseline_name
 from pellucid.contracts.image import ImageContract
 from pellucid.contracts.log_mel import LogMelContract
+from pellucid.contracts.spectrogram import SpectrogramContract
+from pellucid.contracts.stft import StftContract
 from pellucid.errors import InvalidArgument
 
-PreprocessContract = Annotated[ImageContract | LogMelContract, Field(discriminator="kind")]
+PreprocessContract = Annotated[
+    ImageContract | LogMelContract | StftContract, Field(discriminator="kind")
+]
 """The contract of a card; `kind` says which."""
 
-_KINDS: Final[dict[str, type[ImageContract] | type[LogMelContract]]] = {
+_KINDS: Final[dict[str, type[ImageContract] | type[LogMelContract] | type[StftContract]]] = {
     "image": ImageContract,
     "log_mel": LogMelContract,
+    "stft": StftContract,
 }
 """By the field of the message's oneof."""
 
 
 def decode(
     message: contract_pb2.PreprocessContract, field: str = "contract"
-) -> ImageContract | LogMelContract:
+) -> ImageContract | LogMelContract | StftContract:
     """Decode a contract that came from outside.
 
     Args:
@@ -51,6 +56,8 @@ __all__ = [
     "Layout",
     "LogMelContract",
     "PreprocessContract",
+    "SpectrogramContract",
+    "StftContract",
     "baseline_name",
     "decode",
 ]

@@ -8,7 +8,7 @@ from pellucid.api.common.v1 import contract_pb2
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.contracts import InputSpec, Layout
 from pellucid.errors import InvalidArgument
-from tests.unit.preprocess.files import image_contract, sound_contract
+from tests.unit.preprocess.files import image_contract, sound_contract, stft_contract
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ from tests.unit.preprocess.files import image_contract, sound_contract
         image_contract(fit="crop"),
         sound_contract(),
         sound_contract(pad="repeat", layout=Layout.HWC),
+        stft_contract(),
+        stft_contract(pad="repeat", phase=True, layout=Layout.HWC),
     ],
 )
 def test_a_contract_comes_back_as_it_went(contract: Any):
@@ -166,3 +168,21 @@ def test_each_kind_has_its_own_baselines_and_segmentation_the_default_first():
     assert methods_pb2.BASELINE_BLACK not in sound.baselines
     assert picture.default_segmentation().WhichOneof("segmentation") == "slic"
     assert sound.default_segmentation().WhichOneof("segmentation") == "grid"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("n_fft", 32), ("win_length", 1024), ("floor_db", 80), ("std", 0), ("layout", 0)],
+)
+def test_a_bad_field_of_a_plain_spectrogram_is_named(field: str, value: float):
+    message = stft_contract().to_message()
+    setattr(message.stft, field, value)
+    wrong = "ceiling_db" if field == "floor_db" else field
+    assert refused(message) == f"contract.stft.{wrong}"
+
+
+def test_a_plain_spectrogram_has_a_row_for_each_frequency_and_channels_for_the_phases():
+    assert stft_contract().shape == (1, 256, 63)
+    assert stft_contract(phase=True, layout=Layout.HWC).shape == (256, 63, 3)
+    low, high = stft_contract(phase=True).value_range
+    assert low.tolist() == [-2, 0, 0] and high.tolist() == [4, 1, 1]

@@ -1,4 +1,4 @@
-"""The log-mel spectrogram against librosa and against what a pure tone must give."""
+"""Spectrograms against librosa, and against what tones and clicks must give."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import librosa
 import numpy as np
 import pytest
 
-from pellucid.contracts import Layout, LogMelContract
-from pellucid.spectrogram import log_mel, mel_decibels
+from pellucid.contracts import Layout, LogMelContract, StftContract
+from pellucid.spectrogram import band_hertz, mel_decibels, spectrogram
 
 CONTRACT = LogMelContract(
     kind="log_mel",
@@ -26,6 +26,21 @@ CONTRACT = LogMelContract(
     std=20,
     layout=Layout.HWC,
 )
+STFT = StftContract(
+    kind="stft",
+    sample_rate_hz=16_000,
+    window_seconds=2.0,
+    hop_seconds=1.0,
+    n_fft=512,
+    win_length=512,
+    hop_length=128,
+    floor_db=-80,
+    ceiling_db=60,
+    mean=-30,
+    std=20,
+    phase=True,
+    layout=Layout.HWC,
+)
 TIME = np.arange(CONTRACT.window_samples) / CONTRACT.sample_rate_hz
 
 
@@ -39,11 +54,12 @@ def test_it_is_librosas_melspectrogram_in_decibels():
 
 @pytest.mark.parametrize("hertz", [300, 1000, 3000, 7000])
 def test_a_pure_tone_is_loudest_in_the_band_around_it(hertz):
-    spectrogram = log_mel(np.sin(2 * np.pi * hertz * TIME), CONTRACT)
+    found = spectrogram(np.sin(2 * np.pi * hertz * TIME), CONTRACT)
     centres = librosa.mel_frequencies(n_mels=82, fmin=0, fmax=8000)[1:-1]
-    assert spectrogram.shape == (80, CONTRACT.frames)
+    assert found.shape == (80, CONTRACT.frames, 1)
+    np.testing.assert_allclose(band_hertz(CONTRACT), centres)
     # The lowest bands are narrower than the window resolves: a neighbour may win by a hair.
-    assert abs(spectrogram[:, 100].argmax() - np.abs(centres - hertz).argmin()) <= 1
+    assert abs(found[:, 100, 0].argmax() - np.abs(centres - hertz).argmin()) <= 1
 
 
 def test_the_level_of_a_full_scale_tone_is_known_in_closed_form():
@@ -68,16 +84,64 @@ def test_twice_the_amplitude_is_six_decibels():
 
 
 def test_silence_is_the_floor_and_a_roar_is_the_ceiling():
-    silence = log_mel(np.zeros(CONTRACT.window_samples), CONTRACT)
-    roar = log_mel(1e6 * np.random.default_rng(0).normal(size=CONTRACT.window_samples), CONTRACT)
+    silence = spectrogram(np.zeros(CONTRACT.window_samples), CONTRACT)
+    roar = spectrogram(
+        1e6 * np.random.default_rng(0).normal(size=CONTRACT.window_samples), CONTRACT
+    )
     assert (silence == (-80 + 30) / 20).all()
     assert (roar == (20 + 30) / 20).all()
+
+
+def test_a_plain_spectrogram_is_librosas_in_decibels_without_the_row_of_0_hz():
+    samples = np.random.default_rng(0).normal(0, 0.1, STFT.window_samples).astype(np.float32)
+    power = np.abs(librosa.stft(samples, n_fft=512, hop_length=128)) ** 2
+    expected = (10 * np.log10(np.maximum(power, 1e-10)) + 30) / 20
+    found = spectrogram(samples, STFT)
+    assert found.shape == STFT.shape == (256, 251, 3)
+    np.testing.assert_allclose(found[..., 0], expected[1:], atol=1e-4)
+    alone = spectrogram(samples, STFT.model_copy(update={"phase": False}))
+    np.testing.assert_array_equal(alone, found[..., :1])
+    assert band_hertz(STFT)[[0, -1]].tolist() == [31.25, 8_000]
+
+
+def test_the_phases_are_second_differences_of_librosas():
+    samples = np.random.default_rng(0).normal(0, 0.1, STFT.window_samples).astype(np.float32)
+    spectrum = librosa.stft(samples, n_fft=512, hop_length=128)[1:]
+    # Where there is next to nothing, rounding decides on the phase.
+    angles, faint = np.angle(spectrum), np.abs(spectrum) < 0.01
+    found = spectrogram(samples, STFT)
+    for channel, axis in ((1, 1), (2, 0)):
+        expected = np.cos(np.diff(angles, 2, axis=axis))
+        inside = np.moveaxis(np.moveaxis(found[..., channel], axis, 0)[1:-1], 0, axis)
+        wrong = np.abs(inside - expected) > 1e-2
+        assert wrong.mean() <= 3 * faint.mean() < 0.01
+    assert not found[:, [0, -1], 1].any() and not found[[0, -1], :, 2].any()
+
+
+def test_a_tone_goes_on_as_it_was():
+    found = spectrogram(np.sin(2 * np.pi * 1234 * TIME), STFT)
+    row = np.abs(band_hertz(STFT) - 1234).argmin()
+    assert found[row, 5:-5, 1] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_click_is_one_pulse():
+    samples = np.zeros(STFT.window_samples, np.float32)
+    samples[16_040] = 1
+    found = spectrogram(samples, STFT)
+    frame = round(16_040 / 128)
+    assert found[1:-1, frame, 2] == pytest.approx(1, abs=1e-3)
+
+
+def test_silence_has_no_phase():
+    found = spectrogram(np.zeros(STFT.window_samples), STFT)
+    low, _ = STFT.value_range
+    np.testing.assert_array_equal(found, np.broadcast_to(low.astype(np.float32), found.shape))
 
 
 @pytest.mark.parametrize("samples", [np.zeros((2, 100)), np.array([0.0, np.nan, 0.0])])
 def test_several_channels_and_values_that_are_no_number_are_refused(samples):
     with pytest.raises(ValueError, match="finite samples of one channel"):
-        log_mel(samples, CONTRACT)
+        spectrogram(samples, CONTRACT)
 
 
 def test_the_shipped_card_describes_the_spectrogram_its_network_takes():

@@ -11,7 +11,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from pellucid.contracts import LogMelContract
+from pellucid.contracts import SpectrogramContract
 from training.datasets.manifests import Row
 from training.datasets.pictures import BadData, check_contents, check_owners
 
@@ -67,7 +67,7 @@ class Clips:
 
 
 def read_clips(
-    folder: Path, rows: Sequence[Row], contract: LogMelContract
+    folder: Path, rows: Sequence[Row], contract: SpectrogramContract
 ) -> tuple[NDArray[np.int16], list[Row]]:
     """Decode clips of exactly one window; a file that cannot be read is named in the log.
 
@@ -102,7 +102,7 @@ def read_clips(
 
 
 def read_sounds(
-    paths: Sequence[Path], contract: LogMelContract
+    paths: Sequence[Path], contract: SpectrogramContract
 ) -> tuple[NDArray[np.int16], list[int]]:
     """Decode sounds of any rate and length to one window each; as `read_clips` otherwise.
 

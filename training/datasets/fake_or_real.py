@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pellucid.contracts import LogMelContract
+from pellucid.contracts import SpectrogramContract
 from training.datasets.clips import ALONE, Clips, read_sounds
 from training.datasets.pictures import BadData
 
@@ -22,7 +22,7 @@ class FakeOrReal(BaseModel):
     folder: Path = Path("for-2sec")
     """Beside the other data sets."""
 
-    def load(self, root: Path, split: str, contract: LogMelContract) -> Clips:
+    def load(self, root: Path, split: str, contract: SpectrogramContract) -> Clips:
         """Read one split; clips are resampled, and cut or padded to one window.
 
         Raises:

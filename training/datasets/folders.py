@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from pellucid.cards import Card
-from pellucid.contracts import ImageContract, LogMelContract
+from pellucid.contracts import ImageContract, SpectrogramContract
 from training.datasets.clips import ALONE, Clips, read_sounds
 from training.datasets.pictures import BadData, Pictures, read_pictures, targets_of
 from training.datasets.splits import split_of
@@ -112,7 +112,7 @@ class ClipFolders(_LabelFolders):
     labels: tuple[str, str] = ("real", "fake")
     """Names of the folders, in the order of the card's labels."""
 
-    def load(self, root: Path, split: str, contract: LogMelContract) -> Clips:
+    def load(self, root: Path, split: str, contract: SpectrogramContract) -> Clips:
         """Read one split.
 
         Raises:

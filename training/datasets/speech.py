@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pellucid.contracts import LogMelContract
+from pellucid.contracts import SpectrogramContract
 from training.datasets.clips import ALONE, Clips, read_clips
 from training.datasets.manifests import read_manifest
 
@@ -24,7 +24,7 @@ class Speech(BaseModel):
     protocol: Literal["split", "split_b"] = "split_b"
     """Column that splits the clips; `split` trains on no engine of its test set."""
 
-    def load(self, root: Path, split: str, contract: LogMelContract) -> Clips:
+    def load(self, root: Path, split: str, contract: SpectrogramContract) -> Clips:
         """Read one split."""
         folder = root / self.folder
         rows = read_manifest(folder / "manifest.csv", *_COLUMNS, self.protocol)

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pellucid.contracts import LogMelContract
+from pellucid.contracts import SpectrogramContract
 from training.datasets.clips import ALONE, Clips, read_clips
 from training.datasets.manifests import read_manifest
 
@@ -22,7 +22,7 @@ class SpeechNeural(BaseModel):
     folder: Path = Path("speech_neural")
     """Beside the other data sets."""
 
-    def load(self, root: Path, split: str, contract: LogMelContract) -> Clips:
+    def load(self, root: Path, split: str, contract: SpectrogramContract) -> Clips:
         """Read one split: whole engines and whole repositories."""
         folder = root / self.folder
         rows = read_manifest(folder / "manifest.csv", *_COLUMNS)

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from pellucid.contracts import ImageContract, Layout, LogMelContract
+from pellucid.contracts import ImageContract, Layout, LogMelContract, StftContract
 from preprocess_service import pipeline
 from preprocess_service.media import Preprocessed, Window
 from preprocess_service.settings import PreprocessSettings
@@ -59,9 +59,27 @@ def sound_contract(**changes: Any) -> LogMelContract:
     return LogMelContract(**(fields | changes))
 
 
+def stft_contract(**changes: Any) -> StftContract:
+    fields: dict[str, Any] = {
+        "kind": "stft",
+        "sample_rate_hz": RATE,
+        "window_seconds": 0.5,
+        "hop_seconds": 0.25,
+        "n_fft": 512,
+        "win_length": 512,
+        "hop_length": 127,
+        "floor_db": -80.0,
+        "ceiling_db": 70.0,
+        "mean": -30.0,
+        "std": 25.0,
+        "layout": Layout.CHW,
+    }
+    return StftContract(**(fields | changes))
+
+
 def read(
     content: bytes,
-    contract: ImageContract | LogMelContract,
+    contract: ImageContract | LogMelContract | StftContract,
     with_preview: bool = True,
     **settings: Any,
 ) -> Preprocessed:

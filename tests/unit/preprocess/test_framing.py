@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
 
-from pellucid.spectrogram import log_mel
+from pellucid.spectrogram import spectrogram
 from tests.unit.preprocess.files import sound, sound_contract, tone, windows
+
+
+def cells(samples, contract):
+    """What a model of one channel sees, `(bands, frames)`."""
+    return spectrogram(samples, contract)[..., 0]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +35,6 @@ def test_a_short_clip_is_followed_by_silence_or_by_itself():
     again = np.concatenate([samples, samples, samples[:1_600]])
     content = sound(samples, subtype="FLOAT")
     contract = sound_contract()
-    np.testing.assert_array_equal(windows(content)[0].tensor[0], log_mel(silence, contract))
+    np.testing.assert_array_equal(windows(content)[0].tensor[0], cells(silence, contract))
     repeated = windows(content, pad="repeat")[0].tensor[0]
-    np.testing.assert_array_equal(repeated, log_mel(again, contract))
+    np.testing.assert_array_equal(repeated, cells(again, contract))

@@ -6,6 +6,7 @@ import torch
 from torch import Generator
 
 from pellucid.cards import Card
+from pellucid.contracts import StftContract
 from tests.support.tiny_sets import SPEECH_CARD, XRAY_CARD
 from training import sounds
 from training.drawing import RandomRows, label_odds
@@ -65,7 +66,7 @@ def clips(count: int = 6) -> np.ndarray:
 def test_varied_sounds_stay_in_the_contracts_range_and_are_seeded():
     first, second = (sounds.varied(clips(), SOUND, 1.5, np.random.default_rng(5)) for _ in range(2))
     low, high = SOUND.value_range
-    assert first.shape == (6, 32, 32) and np.array_equal(first, second)
+    assert first.shape == (6, 32, 32, 1) and np.array_equal(first, second)
     assert first.min() >= low[0] - 1e-6 and first.max() <= high[0] + 1e-6
 
 
@@ -89,6 +90,34 @@ def test_hidden_cells_of_a_spectrogram_take_silence_or_the_mean():
     for before, after in zip(x, hidden, strict=True):
         changed = after[after != before]
         assert np.isclose(changed, silence).all() or np.isclose(changed, before.mean()).all()
+
+
+def test_channels_of_phases_are_hidden_as_silence_has_them():
+    contract = StftContract(
+        kind="stft",
+        sample_rate_hz=16_000,
+        window_seconds=0.25,
+        hop_seconds=0.25,
+        n_fft=256,
+        win_length=256,
+        hop_length=128,
+        floor_db=-80,
+        ceiling_db=60,
+        mean=-30,
+        std=20,
+        phase=True,
+        layout="HWC",
+    )
+    x = sounds.inputs(clips(), contract)
+    assert x.shape == (6, 128, 32, 3)
+    hidden = sounds.hide(x.copy(), 1.0, contract, np.random.default_rng(0))
+    silence, _ = contract.value_range
+    for before, after in zip(x, hidden, strict=True):
+        changed = after[(after != before).any(axis=2)]
+        means = before.mean(axis=(0, 1))
+        assert np.allclose(changed, silence) or np.allclose(changed, means, atol=1e-6)
+    barred = sounds.mask_bars(x.copy(), np.random.default_rng(0))
+    assert barred.shape == x.shape and (barred != x).any()
 
 
 def test_labels_are_drawn_equally_often_however_rare_they_are():

@@ -24,23 +24,25 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pellucid/api/common/v1/contract.proto\x12\x16pellucid.api.common.v1\"\x93\x01\n\x12PreprocessContract\x12\x36\n\x05image\x18\x01 \x01(\x0b\x32%.pellucid.api.common.v1.ImageContractH\x00\x12\x39\n\x07log_mel\x18\x02 \x01(\x0b\x32&.pellucid.api.common.v1.LogMelContractH\x00\x42\n\n\x08\x63ontract\"\xb5\x01\n\rImageContract\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x10\n\x08\x63hannels\x18\x03 \x01(\r\x12.\n\x06layout\x18\x04 \x01(\x0e\x32\x1e.pellucid.api.common.v1.Layout\x12(\n\x03\x66it\x18\x05 \x01(\x0e\x32\x1b.pellucid.api.common.v1.Fit\x12\x0c\n\x04mean\x18\x06 \x03(\x02\x12\x0b\n\x03std\x18\x07 \x03(\x02\"\xe1\x02\n\x0eLogMelContract\x12\x16\n\x0esample_rate_hz\x18\x01 \x01(\r\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x01\x12\x13\n\x0bhop_seconds\x18\x03 \x01(\x01\x12\x30\n\x07padding\x18\x04 \x01(\x0e\x32\x1f.pellucid.api.common.v1.Padding\x12\r\n\x05n_fft\x18\x05 \x01(\r\x12\x12\n\nwin_length\x18\x06 \x01(\r\x12\x12\n\nhop_length\x18\x07 \x01(\r\x12\x0e\n\x06n_mels\x18\x08 \x01(\r\x12\x0f\n\x07\x66min_hz\x18\t \x01(\x01\x12\x0f\n\x07\x66max_hz\x18\n \x01(\x01\x12\x10\n\x08\x66loor_db\x18\x0b \x01(\x01\x12\x12\n\nceiling_db\x18\x0c \x01(\x01\x12\x0c\n\x04mean\x18\r \x01(\x01\x12\x0b\n\x03std\x18\x0e \x01(\x01\x12.\n\x06layout\x18\x0f \x01(\x0e\x32\x1e.pellucid.api.common.v1.Layout*@\n\x06Layout\x12\x16\n\x12LAYOUT_UNSPECIFIED\x10\x00\x12\x0e\n\nLAYOUT_CHW\x10\x01\x12\x0e\n\nLAYOUT_HWC\x10\x02*F\n\x03\x46it\x12\x13\n\x0f\x46IT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46IT_STRETCH\x10\x01\x12\x0c\n\x08\x46IT_CROP\x10\x02\x12\x0b\n\x07\x46IT_PAD\x10\x03*K\n\x07Padding\x12\x17\n\x13PADDING_UNSPECIFIED\x10\x00\x12\x13\n\x0fPADDING_SILENCE\x10\x01\x12\x12\n\x0ePADDING_REPEAT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pellucid/api/common/v1/contract.proto\x12\x16pellucid.api.common.v1\"\xc9\x01\n\x12PreprocessContract\x12\x36\n\x05image\x18\x01 \x01(\x0b\x32%.pellucid.api.common.v1.ImageContractH\x00\x12\x39\n\x07log_mel\x18\x02 \x01(\x0b\x32&.pellucid.api.common.v1.LogMelContractH\x00\x12\x34\n\x04stft\x18\x03 \x01(\x0b\x32$.pellucid.api.common.v1.StftContractH\x00\x42\n\n\x08\x63ontract\"\xb5\x01\n\rImageContract\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x10\n\x08\x63hannels\x18\x03 \x01(\r\x12.\n\x06layout\x18\x04 \x01(\x0e\x32\x1e.pellucid.api.common.v1.Layout\x12(\n\x03\x66it\x18\x05 \x01(\x0e\x32\x1b.pellucid.api.common.v1.Fit\x12\x0c\n\x04mean\x18\x06 \x03(\x02\x12\x0b\n\x03std\x18\x07 \x03(\x02\"\xe1\x02\n\x0eLogMelContract\x12\x16\n\x0esample_rate_hz\x18\x01 \x01(\r\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x01\x12\x13\n\x0bhop_seconds\x18\x03 \x01(\x01\x12\x30\n\x07padding\x18\x04 \x01(\x0e\x32\x1f.pellucid.api.common.v1.Padding\x12\r\n\x05n_fft\x18\x05 \x01(\r\x12\x12\n\nwin_length\x18\x06 \x01(\r\x12\x12\n\nhop_length\x18\x07 \x01(\r\x12\x0e\n\x06n_mels\x18\x08 \x01(\r\x12\x0f\n\x07\x66min_hz\x18\t \x01(\x01\x12\x0f\n\x07\x66max_hz\x18\n \x01(\x01\x12\x10\n\x08\x66loor_db\x18\x0b \x01(\x01\x12\x12\n\nceiling_db\x18\x0c \x01(\x01\x12\x0c\n\x04mean\x18\r \x01(\x01\x12\x0b\n\x03std\x18\x0e \x01(\x01\x12.\n\x06layout\x18\x0f \x01(\x0e\x32\x1e.pellucid.api.common.v1.Layout\"\xbc\x02\n\x0cStftContract\x12\x16\n\x0esample_rate_hz\x18\x01 \x01(\r\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x01\x12\x13\n\x0bhop_seconds\x18\x03 \x01(\x01\x12\x30\n\x07padding\x18\x04 \x01(\x0e\x32\x1f.pellucid.api.common.v1.Padding\x12\r\n\x05n_fft\x18\x05 \x01(\r\x12\x12\n\nwin_length\x18\x06 \x01(\r\x12\x12\n\nhop_length\x18\x07 \x01(\r\x12\x10\n\x08\x66loor_db\x18\x08 \x01(\x01\x12\x12\n\nceiling_db\x18\t \x01(\x01\x12\x0c\n\x04mean\x18\n \x01(\x01\x12\x0b\n\x03std\x18\x0b \x01(\x01\x12\r\n\x05phase\x18\x0c \x01(\x08\x12.\n\x06layout\x18\r \x01(\x0e\x32\x1e.pellucid.api.common.v1.Layout*@\n\x06Layout\x12\x16\n\x12LAYOUT_UNSPECIFIED\x10\x00\x12\x0e\n\nLAYOUT_CHW\x10\x01\x12\x0e\n\nLAYOUT_HWC\x10\x02*F\n\x03\x46it\x12\x13\n\x0f\x46IT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46IT_STRETCH\x10\x01\x12\x0c\n\x08\x46IT_CROP\x10\x02\x12\x0b\n\x07\x46IT_PAD\x10\x03*K\n\x07Padding\x12\x17\n\x13PADDING_UNSPECIFIED\x10\x00\x12\x13\n\x0fPADDING_SILENCE\x10\x01\x12\x12\n\x0ePADDING_REPEAT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pellucid.api.common.v1.contract_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LAYOUT']._serialized_start=755
-  _globals['_LAYOUT']._serialized_end=819
-  _globals['_FIT']._serialized_start=821
-  _globals['_FIT']._serialized_end=891
-  _globals['_PADDING']._serialized_start=893
-  _globals['_PADDING']._serialized_end=968
+  _globals['_LAYOUT']._serialized_start=1128
+  _globals['_LAYOUT']._serialized_end=1192
+  _globals['_FIT']._serialized_start=1194
+  _globals['_FIT']._serialized_end=1264
+  _globals['_PADDING']._serialized_start=1266
+  _globals['_PADDING']._serialized_end=1341
   _globals['_PREPROCESSCONTRACT']._serialized_start=66
-  _globals['_PREPROCESSCONTRACT']._serialized_end=213
-  _globals['_IMAGECONTRACT']._serialized_start=216
-  _globals['_IMAGECONTRACT']._serialized_end=397
-  _globals['_LOGMELCONTRACT']._serialized_start=400
-  _globals['_LOGMELCONTRACT']._serialized_end=753
+  _globals['_PREPROCESSCONTRACT']._serialized_end=267
+  _globals['_IMAGECONTRACT']._serialized_start=270
+  _globals['_IMAGECONTRACT']._serialized_end=451
+  _globals['_LOGMELCONTRACT']._serialized_start=454
+  _globals['_LOGMELCONTRACT']._serialized_end=807
+  _globals['_STFTCONTRACT']._serialized_start=810
+  _globals['_STFTCONTRACT']._serialized_end=1126
 # @@protoc_insertion_point(module_scope)

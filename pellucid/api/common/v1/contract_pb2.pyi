@@ -97,21 +97,25 @@ class PreprocessContract(_message.Message):
 
     IMAGE_FIELD_NUMBER: _builtins.int
     LOG_MEL_FIELD_NUMBER: _builtins.int
+    STFT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def image(self) -> Global___ImageContract: ...
     @_builtins.property
     def log_mel(self) -> Global___LogMelContract: ...
+    @_builtins.property
+    def stft(self) -> Global___StftContract: ...
     def __init__(
         self,
         *,
         image: Global___ImageContract | None = ...,
         log_mel: Global___LogMelContract | None = ...,
+        stft: Global___StftContract | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "image", b"image", "log_mel", b"log_mel"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "image", b"image", "log_mel", b"log_mel", "stft", b"stft"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "image", b"image", "log_mel", b"log_mel"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract", b"contract", "image", b"image", "log_mel", b"log_mel", "stft", b"stft"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_contract: _TypeAlias = _typing.Literal["image", "log_mel"]  # noqa: Y015
+    _WhichOneofReturnType_contract: _TypeAlias = _typing.Literal["image", "log_mel", "stft"]  # noqa: Y015
     _WhichOneofArgType_contract: _TypeAlias = _typing.Literal["contract", b"contract"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_contract) -> _WhichOneofReturnType_contract | None: ...
 
@@ -252,3 +256,78 @@ class LogMelContract(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LogMelContract: _TypeAlias = LogMelContract  # noqa: Y015
+
+@_typing.final
+class StftContract(_message.Message):
+    """Sound: mixed to mono, resampled, cut into windows, each a spectrogram of n_fft / 2 rows (row k is
+    frequency k + 1 of the Fourier transform: that of 0 Hz is left out) and 1 + window / hop_length
+    columns. A cell of channel 0 is as a log-mel spectrogram has it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
+    WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
+    HOP_SECONDS_FIELD_NUMBER: _builtins.int
+    PADDING_FIELD_NUMBER: _builtins.int
+    N_FFT_FIELD_NUMBER: _builtins.int
+    WIN_LENGTH_FIELD_NUMBER: _builtins.int
+    HOP_LENGTH_FIELD_NUMBER: _builtins.int
+    FLOOR_DB_FIELD_NUMBER: _builtins.int
+    CEILING_DB_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    STD_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    LAYOUT_FIELD_NUMBER: _builtins.int
+    sample_rate_hz: _builtins.int
+    """Required. 4,000 .. 96,000."""
+    window_seconds: _builtins.float
+    """Required. What the model sees at once, above 0, at most 60."""
+    hop_seconds: _builtins.float
+    """Required. Distance between the starts of consecutive windows, above 0, at most 60."""
+    padding: Global___Padding.ValueType
+    """Default: silence."""
+    n_fft: _builtins.int
+    """Required. Samples of one Fourier transform, 64 .. 16,384."""
+    win_length: _builtins.int
+    """Required. Samples under the Hann window, 64 .. n_fft."""
+    hop_length: _builtins.int
+    """Required. Samples between frames, 16 .. 16,384."""
+    floor_db: _builtins.float
+    """Required. Power is cut off below this, in decibels."""
+    ceiling_db: _builtins.float
+    """Required. Power is cut off above this, in decibels."""
+    mean: _builtins.float
+    """Required. Subtracted from the decibels."""
+    std: _builtins.float
+    """Required. Divides what is left; above 0."""
+    phase: _builtins.bool
+    """Two more channels, -1 .. 1: the cosine of the second difference of the phase along time (1: a
+    tone goes on as it was) and along frequency (1: one pulse); 0 at the edges.
+    """
+    layout: Global___Layout.ValueType
+    """Required."""
+    def __init__(
+        self,
+        *,
+        sample_rate_hz: _builtins.int = ...,
+        window_seconds: _builtins.float = ...,
+        hop_seconds: _builtins.float = ...,
+        padding: Global___Padding.ValueType = ...,
+        n_fft: _builtins.int = ...,
+        win_length: _builtins.int = ...,
+        hop_length: _builtins.int = ...,
+        floor_db: _builtins.float = ...,
+        ceiling_db: _builtins.float = ...,
+        mean: _builtins.float = ...,
+        std: _builtins.float = ...,
+        phase: _builtins.bool = ...,
+        layout: Global___Layout.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ceiling_db", b"ceiling_db", "floor_db", b"floor_db", "hop_length", b"hop_length", "hop_seconds", b"hop_seconds", "layout", b"layout", "mean", b"mean", "n_fft", b"n_fft", "padding", b"padding", "phase", b"phase", "sample_rate_hz", b"sample_rate_hz", "std", b"std", "win_length", b"win_length", "window_seconds", b"window_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StftContract: _TypeAlias = StftContract  # noqa: Y015

@@ -1,11 +1,11 @@
-"""A recording's file to the windows of a log-mel contract."""
+"""A recording's file to the windows of a spectrogram's contract."""
 
 import librosa
 import numpy as np
 
 from pellucid import tensors
-from pellucid.contracts import LogMelContract
-from pellucid.spectrogram import log_mel
+from pellucid.contracts import SpectrogramContract
+from pellucid.spectrogram import band_hertz, spectrogram
 from pellucid.tensors import FloatArray
 from preprocess_service import audio, framing, preview, response_limits
 from preprocess_service.media import Affine, Axes, Preprocessed, Recording, Window
@@ -15,7 +15,7 @@ from preprocess_service.settings import PreprocessSettings
 def read(
     content: bytes,
     media_type: str,
-    contract: LogMelContract,
+    contract: SpectrogramContract,
     settings: PreprocessSettings,
     *,
     with_preview: bool,
@@ -27,7 +27,7 @@ def read(
     windows = framing.count_windows(count, contract)
     response_limits.check_size(windows, contract, settings, with_preview=with_preview)
     samples = _resample(recording, contract.sample_rate_hz)
-    hertz = _band_centres(contract)
+    hertz = tuple(band_hertz(contract).tolist())
     cut = tuple(
         _window(samples, start, hertz, contract, with_preview)
         for start in framing.window_starts(len(samples), contract)
@@ -45,22 +45,15 @@ def _resample(recording: Recording, rate_hz: int) -> FloatArray:
     return np.asarray(resampled, dtype=np.float32)
 
 
-def _band_centres(contract: LogMelContract) -> tuple[float, ...]:
-    edges = librosa.mel_frequencies(
-        contract.n_mels + 2, fmin=contract.fmin_hz, fmax=contract.fmax_hz
-    )
-    return tuple(float(value) for value in edges[1:-1])
-
-
 def _window(
     samples: FloatArray,
     start: int,
     hertz: tuple[float, ...],
-    contract: LogMelContract,
+    contract: SpectrogramContract,
     with_preview: bool,
 ) -> Window:
-    cells = log_mel(framing.window(samples, start, contract), contract)
-    tensor = contract.arranged(cells[:, :, np.newaxis])
+    cells = spectrogram(framing.window(samples, start, contract), contract)
+    tensor = contract.arranged(cells)
     begin, hop = start / contract.sample_rate_hz, contract.hop_length / contract.sample_rate_hz
     seconds = tuple(begin + column * hop for column in range(cells.shape[1]))
     shown = contract.displayed(tensor)[:, :, 0]
