@@ -2,11 +2,18 @@
 
 import keras
 
+from pellucid.architectures.keras_head import Pool, head
 from pellucid.architectures.mobilenet import BATCH_NORMALISATION_MOMENTUM
 
 
 def efficientnet_v2(
-    *, height: int, width: int, outputs: int, channels: int = 1, dropout: float = 0.3
+    *,
+    height: int,
+    width: int,
+    outputs: int,
+    channels: int = 1,
+    dropout: float = 0.3,
+    pool: Pool = "all",
 ) -> keras.Model:
     """Build an untrained EfficientNetV2-B0, 5.9 million weights.
 
@@ -16,6 +23,7 @@ def efficientnet_v2(
         outputs: logits of the last layer, named `logits`.
         channels: planes of the input.
         dropout: share of the pooled features that training hides.
+        pool: how planes become features; see `keras_head`.
 
     Returns:
         A flat functional model from float32 `(N, height, width, channels)` to logits
@@ -30,7 +38,5 @@ def efficientnet_v2(
     for layer in base.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = BATCH_NORMALISATION_MOMENTUM
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(base.output)
-    x = keras.layers.Dropout(dropout, name="dropout")(x)
-    logits = keras.layers.Dense(outputs, name="logits")(x)
+    logits = head(base.output, outputs, dropout, pool)
     return keras.Model(base.inputs[0], logits, name="efficientnet_v2")

@@ -2,35 +2,45 @@
 
 import keras
 
+from pellucid.architectures.keras_head import Pool, head
+
 BATCH_NORMALISATION_MOMENTUM = 0.9
 """Keras' 0.999 needs some thousand steps to forget the first statistics; ours are soon right."""
 
 
 def mobilenet_v2(
-    *, height: int, width: int, outputs: int, alpha: float = 0.5, dropout: float = 0.3
+    *,
+    height: int,
+    width: int,
+    outputs: int,
+    channels: int = 1,
+    alpha: float = 0.5,
+    dropout: float = 0.3,
+    pool: Pool = "all",
 ) -> keras.Model:
-    """Build an untrained MobileNetV2 over one channel.
+    """Build an untrained MobileNetV2.
 
     Args:
         height: rows of the input: mel bands, the lowest first.
         width: columns of the input: frames.
         outputs: logits of the last layer, named `logits`.
+        channels: planes of the input.
         alpha: width multiplier of every layer.
         dropout: share of the pooled features that training hides.
+        pool: how planes become features; see `keras_head`.
 
     Returns:
-        A flat functional model from float32 `(N, height, width, 1)` to logits `(N, outputs)`.
-        Grad-CAM's usual layer is `out_relu` (1/32 of the size); `block_13_expand_relu` has 1/16.
+        A flat functional model from float32 `(N, height, width, channels)` to logits
+        `(N, outputs)`. Grad-CAM's usual layer is `out_relu` (1/32 of the size);
+        `block_13_expand_relu` has 1/16.
     """
     base = keras.applications.MobileNetV2(
-        input_tensor=keras.Input((height, width, 1), name="input"),
+        input_tensor=keras.Input((height, width, channels), name="input"),
         alpha=alpha,
         include_top=False,
         weights=None,
     )
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(base.output)
-    x = keras.layers.Dropout(dropout, name="dropout")(x)
-    logits = keras.layers.Dense(outputs, name="logits")(x)
+    logits = head(base.output, outputs, dropout, pool)
     model = keras.Model(base.inputs[0], logits, name="mobilenet_v2")
     names = {layer.name for layer in model.layers}
     for layer in model.layers:

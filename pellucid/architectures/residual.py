@@ -2,6 +2,7 @@
 
 import keras
 
+from pellucid.architectures.keras_head import Pool, head
 from pellucid.architectures.mobilenet import BATCH_NORMALISATION_MOMENTUM
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -17,6 +18,7 @@ def residual_network(
     layers: int = 18,
     planes: int = 64,
     dropout: float = 0.3,
+    pool: Pool = "all",
 ) -> keras.Model:
     """Build an untrained ResNet of two convolutions a block.
 
@@ -29,6 +31,7 @@ def residual_network(
         planes: of the first stage; each later one has twice as many. 2.8 million weights at 32 and
             18 layers, 11.2 at 64.
         dropout: share of the pooled features that training hides.
+        pool: how planes become features; see `keras_head`.
 
     Returns:
         A flat functional model from float32 `(N, height, width, channels)` to logits
@@ -47,10 +50,7 @@ def residual_network(
         for block in range(1, blocks + 1):
             stride = 2 if stage > 1 and block == 1 else 1
             x = _block(x, planes * 2 ** (stage - 1), stride, f"stage{stage}_block{block}")
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    x = keras.layers.Dropout(dropout, name="dropout")(x)
-    logits = keras.layers.Dense(outputs, name="logits")(x)
-    return keras.Model(inputs, logits, name=f"resnet{layers}")
+    return keras.Model(inputs, head(x, outputs, dropout, pool), name=f"resnet{layers}")
 
 
 def _block(x: keras.KerasTensor, planes: int, stride: int, name: str) -> keras.KerasTensor:

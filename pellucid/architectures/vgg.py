@@ -7,6 +7,7 @@ from random weights.
 
 import keras
 
+from pellucid.architectures.keras_head import Pool, head
 from pellucid.architectures.mobilenet import BATCH_NORMALISATION_MOMENTUM
 
 _BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
@@ -21,6 +22,7 @@ def vgg16(
     channels: int = 1,
     alpha: float = 0.5,
     dropout: float = 0.3,
+    pool: Pool = "all",
 ) -> keras.Model:
     """Build an untrained VGG16 with a pooling head.
 
@@ -31,6 +33,7 @@ def vgg16(
         channels: planes of the input.
         alpha: width multiplier of every layer; 3.7 million weights at 0.5, 14.7 at 1.
         dropout: share of the pooled features that training hides.
+        pool: how planes become features; see `keras_head`.
 
     Returns:
         A flat functional model from float32 `(N, height, width, channels)` to logits
@@ -53,6 +56,4 @@ def vgg16(
             x = keras.layers.ReLU(name=f"block{block}_relu{number}")(x)
         if block < len(_BLOCKS):
             x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    x = keras.layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(inputs, keras.layers.Dense(outputs, name="logits")(x), name="vgg16")
+    return keras.Model(inputs, head(x, outputs, dropout, pool), name="vgg16")

@@ -52,6 +52,37 @@ def test_a_keras_network_takes_spectrograms_and_is_flat(name):
     assert model(np.zeros((2, 64, 63, 1), np.float32), training=False).shape == (2, 2)
 
 
+@pytest.mark.parametrize("name", KERAS)
+def test_a_keras_network_may_keep_the_rows_of_several_planes_apart(name):
+    arguments, layer = KERAS[name]
+    shape = {"height": 64, "width": 63, "channels": 3, "outputs": 2}
+    model = build(
+        Architecture(
+            framework="keras", builder=name, arguments={**shape, "pool": "time"} | arguments
+        )
+    )
+    _, rows, columns, planes = model.get_layer(layer).output.shape
+    pooled = keras.Model(
+        model.input, [model.get_layer(layer).output, model.get_layer("pool").output]
+    )
+    x = np.random.default_rng(0).normal(size=(2, 64, 63, 3)).astype(np.float32)
+    found, features = (np.asarray(each) for each in pooled(x, training=False))
+    assert found.shape == (2, rows, columns, planes)
+    expected = np.concatenate([found.mean(axis=2), np.sqrt(found.var(axis=2) + 1e-5)], axis=-1)
+    np.testing.assert_allclose(features, expected.reshape(2, -1), atol=1e-3)
+
+
+def test_an_unknown_way_to_pool_is_refused():
+    with pytest.raises(ValueError, match="pool"):
+        build(
+            Architecture(
+                framework="keras",
+                builder="vgg16",
+                arguments={"height": 64, "width": 64, "outputs": 2, "pool": "max"},
+            )
+        )
+
+
 @pytest.mark.parametrize(("variant", "millions"), [(0, 4.65), (1, 5.42), (2, 6.09)])
 def test_the_variants_of_efficientnet_lite_are_as_large_as_published(variant, millions):
     module = efficientnet_lite(variant=variant, channels=3, outputs=1_000)
