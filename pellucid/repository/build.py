@@ -15,11 +15,11 @@ from pellucid.repository.errors import ModelNotBuilt
 from pellucid.repository.features import expose_features
 from pellucid.repository.folder import ModelFolder
 from pellucid.repository.graphs import (
-    logits_alone,
     output_widths,
     read_graph,
     set_source,
     source_of,
+    with_outputs,
 )
 from pellucid.repository.masked import masked_graph
 
@@ -84,7 +84,10 @@ def _graphs(folder: ModelFolder, source: str) -> tuple[onnx.ModelProto, dict[Pat
     """The classifier's graph, and the content of every graph that has to be written."""
     graph = _classifier(folder)
     _check(graph, folder.card)
-    masked = masked_graph(logits_alone(graph), folder.card.preprocess.channel_axis)
+    # An engine does not fuse over an output: with the features of the classifier the masked graph
+    # also has its arithmetic. Nobody asks for them.
+    plain = with_outputs(graph, ("logits", FEATURES))
+    masked = masked_graph(plain, folder.card.preprocess.channel_axis)
     set_source(masked, source)
     built = {}
     if folder.builds:

@@ -1,5 +1,6 @@
 """Small operations on ONNX graphs."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import onnx
@@ -33,11 +34,11 @@ def rename_value(model: onnx.ModelProto, old: str, new: str) -> None:
             value.name = new
 
 
-def logits_alone(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of a graph that has no other output; engines drop what only those need."""
+def with_outputs(model: onnx.ModelProto, names: Collection[str]) -> onnx.ModelProto:
+    """A copy of a graph that has no other outputs; engines drop what only those need."""
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
-    kept = [value for value in plain.graph.output if value.name == "logits"]
+    kept = [value for value in plain.graph.output if value.name in names]
     del plain.graph.output[:]
     plain.graph.output.extend(kept)
     return plain

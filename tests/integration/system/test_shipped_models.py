@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pellucid.cards import Card
 from pellucid.client import (
     Client,
     GradCam,
@@ -20,6 +21,8 @@ from pellucid.client import (
     Result,
 )
 from pellucid.embedded.system import EmbeddedSystem
+from pellucid.errors import OutOfDistribution
+from pellucid.repository.folder import model_folders
 from tests.support.shapley import every_mask, shapley_values
 from tests.support.triton_client import infer
 
@@ -27,6 +30,9 @@ ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT / "samples"
 DATA = ROOT.parent / "shared" / "data"
 PNEUMONIA, SPEECH = "pneumonia_densenet121", "speech_mobilenet_v2"
+CARDS = {
+    folder.name: Card.read(folder / "card.yaml") for folder in model_folders(ROOT / "triton_repo")
+}
 METHODS: list[Method] = [
     Lime(samples=40),
     KernelShap(samples=40),
@@ -38,15 +44,29 @@ METHODS: list[Method] = [
 """Few model calls: here it matters that everything works, not how smooth the maps are."""
 
 
-@pytest.mark.parametrize(
-    ("model", "name"), [(PNEUMONIA, "radiograph_opacity.png"), (SPEECH, "speech_flite.wav")]
-)
-def test_a_sample_is_explained_with_all_six_methods(
-    shipped: EmbeddedSystem, model: str, name: str
-) -> None:
+@pytest.mark.parametrize("model", CARDS)
+def test_a_sample_is_explained_with_all_six_methods(shipped: EmbeddedSystem, model: str) -> None:
+    sample = {"image": "radiograph_opacity.png", "audio": "speech_flite.wav"}
+    path = SAMPLES / sample[CARDS[model].preprocess.media]
     with Client(shipped.gateway_url) as client:
-        result = client.explain_all(SAMPLES / name, model, methods=METHODS)
+        result = client.explain_all(path, model, methods=METHODS)
     assert_all_explained(result)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [name for name, card in CARDS.items() if card.modality == "chest_xray" and card.detector],
+)
+def test_a_radiograph_of_a_leg_comes_with_a_warning_and_is_refused_on_request(
+    shipped: EmbeddedSystem, model: str
+) -> None:
+    leg = real_file("dicom/negative_not_chest_RG3_J2KI.dcm")
+    with Client(shipped.gateway_url) as client:
+        found = client.classify(leg, model).out_of_distribution
+        assert found is not None and found.warning
+        assert found.score > 2 * found.threshold
+        with pytest.raises(OutOfDistribution):
+            client.classify(leg, model, refuse_out_of_distribution=True)
 
 
 @pytest.mark.parametrize(
