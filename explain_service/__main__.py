@@ -21,6 +21,7 @@ from explain_service.triton_calls import TritonCalls
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
 from pellucid.serving import logs
 from pellucid.serving.catalogue import ModelCatalogue
+from pellucid.serving.deadline import Shutdown
 from pellucid.serving.server import Server
 
 log = structlog.get_logger(__name__)
@@ -51,10 +52,11 @@ async def serve(
         )
         engine = ExplainEngine(dependencies, settings)
         stack.push_async_callback(engine.close)
-        servicer = ExplainServicer(catalogue, registry, dependencies, engine, settings)
+        shutdown = Shutdown()
+        servicer = ExplainServicer(catalogue, registry, dependencies, engine, settings, shutdown)
         descriptor = explain_pb2.DESCRIPTOR.services_by_name["ExplainService"]
         register = partial(explain_pb2_grpc.add_ExplainServiceServicer_to_server, servicer)
-        server = await stack.enter_async_context(Server(settings, descriptor, register))
+        server = await stack.enter_async_context(Server(settings, descriptor, register, shutdown))
         checked = asyncio.Event()
         # A group, because a task that fails must end the service rather than leave it unready.
         group = await stack.enter_async_context(asyncio.TaskGroup())

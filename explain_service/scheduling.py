@@ -24,7 +24,7 @@ class Schedule:
             finish_s: what is kept of it to compute and send what there is, at most.
         """
         margin = min(finish_s, deadline.timeout() * FINISH_SHARE)
-        self._end = Deadline(deadline.at - margin)
+        self._end = deadline.keeping(margin)
 
     def budget(self, costs: Sequence[Cost]) -> TimeBudget:
         """Time of the next method, so that those after it get their part.
@@ -39,4 +39,4 @@ class Schedule:
         seconds = self._end.left()
         if not measured or sum(weights) > seconds:
             fair = min(fair, max(1 - LEAST_SHARE * (len(costs) - 1), 1 / len(costs)))
-        return TimeBudget(share=Deadline.after(seconds * fair), deadline=self._end)
+        return TimeBudget(share=self._end.part(fair), deadline=self._end)

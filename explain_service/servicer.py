@@ -16,7 +16,7 @@ from explain_service.resolution import Dependencies
 from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
 from pellucid.serving.catalogue import ModelCatalogue, ServedModel
-from pellucid.serving.deadline import Deadline
+from pellucid.serving.deadline import Deadline, Shutdown
 from pellucid.serving.triton import changed
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,6 +32,7 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
         dependencies: Dependencies,
         engine: ExplainEngine,
         settings: ExplainSettings,
+        shutdown: Shutdown,
     ) -> None:
         """Use what the composition root made."""
         self._catalogue = catalogue
@@ -39,6 +40,7 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
         self._dependencies = dependencies
         self._engine = engine
         self._settings = settings
+        self._shutdown = shutdown
 
     async def ListMethods(  # noqa: N802 - the name in the API
         self, request: explain_pb2.ListMethodsRequest, context: Context
@@ -68,7 +70,7 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
         self, request: explain_pb2.ExplainRequest, context: Context
     ) -> AsyncIterator[explain_pb2.ExplainResponse]:
         """Explain one tensor."""
-        deadline = Deadline.of(context, self._settings)
+        deadline = Deadline.of(context, self._settings, self._shutdown)
         model = await self._classified(request)
         checked = await self._check(model, request)
         tensor = check_tensor(model.card.preprocess, request.input, "input")

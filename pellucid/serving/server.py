@@ -16,6 +16,7 @@ from prometheus_client import start_http_server
 from pellucid.addresses import address
 from pellucid.serving import metrics
 from pellucid.serving.channels import KEEPALIVE_MS, server_credentials
+from pellucid.serving.deadline import Shutdown
 from pellucid.serving.interceptor import CallInterceptor
 from pellucid.serving.settings import ServiceSettings
 
@@ -39,11 +40,20 @@ class Server:
         settings: ServiceSettings,
         service: ServiceDescriptor,
         register: Callable[[grpc.aio.Server], None],
+        shutdown: Shutdown | None = None,
     ) -> None:
-        """Prepare a server; `register` adds the servicer of `service` to it."""
+        """Prepare a server.
+
+        Args:
+            settings: of the service.
+            service: what is served.
+            register: adds its servicer to the server.
+            shutdown: begun when no more calls are taken, with what the others get to finish.
+        """
         self._settings = settings
         self._service = service
         self._register = register
+        self._shutdown = shutdown
         self._health = health.aio.HealthServicer()
         self._health_server: grpc.aio.Server | None = None
         self._stop = asyncio.Event()
@@ -133,6 +143,8 @@ class Server:
         log.info("draining", drain_s=self._settings.drain_s, grace_s=self._settings.grace_s)
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_s)
+        if self._shutdown is not None:
+            self._shutdown.begin(self._settings.grace_s)
         await self._server.stop(self._settings.grace_s)
         if self._health_server is not None:
             await self._health_server.stop(None)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from math import ceil
 from pathlib import Path
 
@@ -120,3 +121,25 @@ async def test_one_more_than_the_queue_holds_is_told_when_to_come_back(
         await asyncio.sleep(1.0)
         quick = request(large, picture(large), [Method(lime=Lime(samples=10))])
         assert (await explain(stub, quick)).explanations
+
+
+async def test_a_service_that_is_stopped_ends_its_explanations_with_what_there_is(
+    explain_service: Serve, large: LinearModel
+) -> None:
+    methods = [Method(kernel_shap=KernelShap(samples=9_000)), Method(lime=Lime(samples=9_000))]
+    asked = request(large, picture(large), methods)
+    async with AsyncExitStack() as stack:
+        stub = await stack.enter_async_context(explain_service(grace_s=2.0))
+        call = stub.Explain(asked, timeout=600)
+        events = []
+        stopping = None
+        async for message in call:
+            events.append(message)
+            if stopping is None and message.progress.calls_done > 0:
+                # As after SIGTERM; the client's channel is closed only after the server.
+                stopping = asyncio.create_task(stack.aclose())
+        assert stopping is not None
+        await stopping
+    maps = [message.explanation for message in events if message.HasField("explanation")]
+    assert [found.method for found in maps] == ["kernel_shap", "lime"]
+    assert all(found.truncated for found in maps)

@@ -24,6 +24,7 @@ from pellucid.api.explain.v1 import methods_pb2 as pb
 from pellucid.errors import InvalidArgument, ModelChanged, UnknownModel
 from pellucid.serving import request_id
 from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.deadline import Shutdown
 from tests.support.cards import GREY, LAYERED, served
 from tests.support.explain_client import explain, explain_until_error, refused
 from tests.support.fake_triton import FakeTriton
@@ -59,7 +60,9 @@ async def test_the_digest_of_a_copy_is_not_taken_on_the_event_loop() -> None:
     context: Any = None
     backends = Backends(calls, copies)  # type: ignore[arg-type]
     dependencies = Dependencies(backends, Planner(24), finish_s=1.0, partial_every_s=2.0)
-    servicer = ExplainServicer(catalogue, METHODS, dependencies, engine, ExplainSettings())
+    servicer = ExplainServicer(
+        catalogue, METHODS, dependencies, engine, ExplainSettings(), Shutdown()
+    )
     mine = request_id.adopt((("x-request-id", "follow-me"),))
     asked = explain_pb2.PlanRequest(model="model", methods=[pb.Method(grad_cam=pb.GradCam())])
     assert (await servicer.Plan(asked, context)).methods[0].model_calls == 1

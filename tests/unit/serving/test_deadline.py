@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pellucid.errors import DeadlineTooShort
-from pellucid.serving.deadline import Deadline
+from pellucid.serving.deadline import Deadline, Shutdown
 from pellucid.serving.settings import ServiceSettings
 
 SETTINGS = ServiceSettings(default_deadline_s=5, max_deadline_s=20)
@@ -43,3 +43,31 @@ def test_no_call_is_made_when_the_time_is_up(seconds: float, reserve: float) -> 
 
 def test_what_is_left_is_never_negative() -> None:
     assert Deadline(monotonic() - 1).left() == 0
+
+
+def test_the_end_of_the_service_comes_first_once_it_is_known() -> None:
+    context: Any = Context(10)
+    shutdown = Shutdown()
+    deadline = Deadline.of(context, SETTINGS, shutdown)
+    kept = deadline.keeping(1)
+    assert (deadline.left(), kept.left()) == pytest.approx((10, 9), abs=0.1)
+    shutdown.begin(3)
+    assert (deadline.left(), kept.left()) == pytest.approx((3, 2), abs=0.1)
+    shutdown.begin(100)
+    assert deadline.left() == pytest.approx(10, abs=0.1)
+    shutdown.begin(0)
+    assert deadline.is_over
+    with pytest.raises(DeadlineTooShort):
+        deadline.timeout()
+
+
+def test_a_part_of_the_time_is_also_a_part_of_what_a_stopped_service_has() -> None:
+    context: Any = Context(12)
+    shutdown = Shutdown()
+    deadline = Deadline.of(context, SETTINGS, shutdown)
+    quarter = deadline.part(0.25)
+    assert quarter.left() == pytest.approx(3, abs=0.1)
+    shutdown.begin(4)
+    assert quarter.left() == pytest.approx(1, abs=0.1)
+    # What begins now shares what there is.
+    assert deadline.part(0.5).left() == pytest.approx(2, abs=0.1)
