@@ -85,7 +85,8 @@ class ExplainServicer(explain_pb2_grpc.ExplainServiceServicer):
             ModelChanged: another version or other weights are served by now.
         """
         model = await self._catalogue.get(request.model)
-        if not _is_expected(model, request):
+        # The snapshot may also have been taken while the model's masked graph was being loaded.
+        if not _is_expected(model, request) or model.masked_is_coming:
             self._catalogue.mark_stale(request.model)
             model = await self._catalogue.get(request.model)
         if not _is_expected(model, request):

