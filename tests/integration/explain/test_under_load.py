@@ -5,20 +5,25 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from math import ceil
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
+from explain_service.attribution import Attribution, ExplainInput
+from explain_service.methods import MethodRegistry
+from explain_service.run_control import RunControl
 from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explanation_pb2, methods_pb2
-from pellucid.api.explain.v1.methods_pb2 import KernelShap, Lime, Method, PartitionShap
+from pellucid.api.explain.v1.methods_pb2 import KernelShap, Lime, Method
 from pellucid.errors import QueueFull
 from tests.integration.explain.conftest import Serve
 from tests.integration.explain.networks import TORCH_NETWORK
 from tests.integration.explain.requests import GRADIENTS, METHODS, picture, request
 from tests.support.explain_client import Stub, explain, measure, refused
 from tests.support.known_models import LinearModel
+from tests.support.toy_methods import ScriptedMethod
 
 
 @pytest.mark.parametrize("convolutional", [False, True], ids=["linear", "convolutional"])
@@ -123,27 +128,31 @@ async def test_one_more_than_the_queue_holds_is_told_when_to_come_back(
         assert (await explain(stub, quick)).explanations
 
 
+def until_the_time_is_up(inputs: ExplainInput, control: RunControl) -> list[Attribution]:
+    """Waits for ever, and has a map at any time."""
+    while not control.out_of_time:
+        control.advance(1)
+        sleep(0.02)
+    return [Attribution(map=np.ones(inputs.plane, np.float32), truncated=True)]
+
+
 async def test_a_service_that_is_stopped_ends_its_explanations_with_what_there_is(
     explain_service: Serve, large: LinearModel
 ) -> None:
-    methods = [
-        Method(kernel_shap=KernelShap(samples=10_000)),
-        Method(lime=Lime(samples=10_000)),
-        Method(partition_shap=PartitionShap(evaluations=10_000)),
-    ]
-    asked = request(large, picture(large), methods)
+    registry = MethodRegistry([ScriptedMethod(name, until_the_time_is_up) for name in ("a", "b")])
+    asked = request(large, picture(large), [method.asked for method in registry])
     async with AsyncExitStack() as stack:
-        stub = await stack.enter_async_context(explain_service(grace_s=4.0))
+        stub = await stack.enter_async_context(explain_service(registry, grace_s=6.0))
         call = stub.Explain(asked, timeout=600)
         events = []
         stopping = None
         async for message in call:
             events.append(message)
-            if stopping is None and message.progress.calls_done > 0:
+            if stopping is None:
                 # As after SIGTERM; the client's channel is closed only after the server.
                 stopping = asyncio.create_task(stack.aclose())
         assert stopping is not None
         await stopping
     maps = [message.explanation for message in events if message.HasField("explanation")]
-    assert [found.method for found in maps] == ["kernel_shap", "lime", "partition_shap"]
-    assert any(found.truncated for found in maps)
+    assert [found.method for found in maps] == ["a", "b"]
+    assert all(found.truncated for found in maps)
