@@ -26,11 +26,10 @@ def spectrogram(samples: NDArray[np.floating], contract: SpectrogramContract) ->
     Raises:
         ValueError: the samples are not one finite channel.
     """
-    spectrum = _transform(samples, contract)
     if isinstance(contract, LogMelContract):
-        return _normalised(_mel_decibels(spectrum, contract), contract)[..., np.newaxis]
+        return _normalised(mel_decibels(samples, contract), contract)[..., np.newaxis]
     assert isinstance(contract, StftContract)
-    rows = spectrum[1:]
+    rows = _transform(samples, contract)[1:]
     levels = _normalised(_decibels(np.abs(rows) ** 2), contract)
     if not contract.phase:
         return levels[..., np.newaxis]
@@ -50,7 +49,7 @@ def mel_decibels(samples: NDArray[np.floating], contract: LogMelContract) -> Flo
     Raises:
         ValueError: the samples are not one finite channel.
     """
-    return _mel_decibels(_transform(samples, contract), contract)
+    return _decibels(_filters(contract) @ np.abs(_transform(samples, contract)) ** 2)
 
 
 def band_hertz(contract: SpectrogramContract) -> NDArray[np.float64]:
@@ -78,10 +77,6 @@ def _transform(
         center=True,
     )
     return found
-
-
-def _mel_decibels(spectrum: NDArray[np.complex64], contract: LogMelContract) -> FloatArray:
-    return _decibels(_filters(contract) @ np.abs(spectrum) ** 2)
 
 
 def _decibels(power: NDArray[np.float32]) -> FloatArray:

@@ -11,9 +11,7 @@ import yaml
 
 from explain_service.settings import ExplainSettings
 from gateway.settings import GatewaySettings
-from pellucid.api.explain.v1 import explain_pb2
-from pellucid.api.gateway.v1 import gateway_pb2
-from pellucid.api.preprocess.v1 import preprocess_pb2
+from pellucid.embedded.service_plans import HEALTH_SERVICES
 from pellucid.serving.settings import ServiceSettings
 from preprocess_service.settings import PreprocessSettings
 
@@ -24,11 +22,6 @@ SETTINGS: Final[Mapping[str, type[ServiceSettings]]] = {
     "gateway": GatewaySettings,
     "preprocess": PreprocessSettings,
     "explain": ExplainSettings,
-}
-SERVICES: Final = {
-    "gateway": gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name,
-    "preprocess": preprocess_pb2.DESCRIPTOR.services_by_name["PreprocessService"].full_name,
-    "explain": explain_pb2.DESCRIPTOR.services_by_name["ExplainService"].full_name,
 }
 TRITON_PORTS: Final = {"grpc": 8001, "metrics": 8002}
 CLIENT: Final = "pellucid.io/client"
@@ -116,8 +109,8 @@ def _probes(documents: Sequence[Document]) -> Iterator[str]:
     for name in of_kind(documents, "Deployment"):
         container, ports = _container(documents, name), _wanted_ports(documents, name)
         for kind, service in (
-            ("startupProbe", SERVICES.get(name)),
-            ("readinessProbe", SERVICES.get(name)),
+            ("startupProbe", HEALTH_SERVICES.get(name)),
+            ("readinessProbe", HEALTH_SERVICES.get(name)),
             ("livenessProbe", None),
         ):
             probe = container.get(kind, {}).get("grpc")
