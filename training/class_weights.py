@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.cards import Activation, Card
+from training.recipe import Recipe
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -45,6 +46,13 @@ def class_weights(
     else:
         weights[1] = given
     return weights
+
+
+def weights_of(recipe: Recipe, targets: Floats) -> Floats | None:
+    """The weights that a recipe wants, as above; None where it wants none."""
+    if not recipe.class_weights:
+        return None
+    return class_weights(recipe.card, recipe.class_weights, targets)
 
 
 def example_weights(weights: Floats, targets: Floats) -> Floats:

@@ -9,7 +9,7 @@ from torch import Generator
 
 from pellucid.contracts import ImageContract, SpectrogramContract
 from training import sounds
-from training.class_weights import class_weights
+from training.class_weights import weights_of
 from training.datasets.clips import Clips
 from training.datasets.pictures import Pictures
 from training.drawing import PairDraw, draw_rows, in_order
@@ -28,7 +28,7 @@ class VariedClips(EpochBatches):
     def __init__(self, recipe: Recipe, clips: Clips) -> None:
         """Draw from `clips`."""
         targets = np.eye(2, dtype=np.float32)[clips.labels]
-        super().__init__(recipe, len(clips), _weights(recipe, targets))
+        super().__init__(recipe, len(clips), weights_of(recipe, targets))
         contract = recipe.card.preprocess
         assert isinstance(contract, SpectrogramContract)
         self._clips, self._contract = clips, contract
@@ -72,7 +72,7 @@ class VariedPictures(EpochBatches):
 
     def __init__(self, recipe: Recipe, pictures: Pictures, variation: PictureVariation) -> None:
         """Draw from `pictures` and vary them."""
-        super().__init__(recipe, len(pictures), _weights(recipe, pictures.targets.numpy()))
+        super().__init__(recipe, len(pictures), weights_of(recipe, pictures.targets.numpy()))
         self._pictures, self._variation = pictures, variation
         self._layout = recipe.card.preprocess.layout
 
@@ -86,12 +86,6 @@ class VariedPictures(EpochBatches):
             self._pictures.images[rows], self._pictures.targets[rows], stage, generator
         )
         return arranged(x.numpy(), self._layout), y.numpy()
-
-
-def _weights(recipe: Recipe, targets: Floats) -> Floats | None:
-    if not recipe.class_weights:
-        return None
-    return class_weights(recipe.card, recipe.class_weights, targets)
 
 
 def train_on_clips(recipe: Recipe, training: Clips, validation: Clips, places: Places) -> Path:

@@ -14,7 +14,7 @@ from pellucid.architectures.weights import save_torch
 from pellucid.cards import Activation
 from pellucid.contracts import ImageContract
 from pellucid.repository.folder import WEIGHTS
-from training.class_weights import Floats, class_weights
+from training.class_weights import Floats, weights_of
 from training.datasets.pictures import Pictures
 from training.drawing import Batch, RandomRows, in_order
 from training.evaluation import mean_auc
@@ -184,11 +184,7 @@ def train(recipe: Recipe, training: Pictures, validation: Pictures, places: Plac
     if recipe.start is not None:
         start_torch(network, recipe.start, places)
     variation = PictureVariation(recipe, places)
-    weights = (
-        class_weights(recipe.card, recipe.class_weights, training.targets.numpy())
-        if recipe.class_weights
-        else None
-    )
+    weights = weights_of(recipe, training.targets.numpy())
     module = Classifier(recipe, channels_last(network), variation, weights)
     rows = RandomRows(
         training.targets,
