@@ -48,6 +48,18 @@ class About(_Part):
     """Median distance of its windows from the nearest one of another file; 0 for a single file."""
     thumbnails: bool
 
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read it of the index in a folder.
+
+        Raises:
+            BadIndex: it is not there, or damaged.
+        """
+        try:
+            return cls.model_validate_json((folder / ABOUT).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise BadIndex(f"{folder.name} cannot be read: {error}") from error
+
 
 class Case(_Part):
     """One window of one file; a picture is one."""
@@ -88,8 +100,8 @@ class CaseIndex:
         Raises:
             BadIndex: it is not there, damaged, or of another format.
         """
+        about = About.read(folder)
         try:
-            about = About.model_validate_json((folder / ABOUT).read_bytes())
             with open(folder / _CASES, encoding="utf-8") as lines:
                 cases = [Case.model_validate_json(line) for line in lines]
             features = np.load(folder / _FEATURES, allow_pickle=False)

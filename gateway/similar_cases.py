@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from gateway.case_index import ABOUT, BadIndex, CaseIndex
+from gateway.case_index import ABOUT, About, BadIndex, CaseIndex
 from gateway.classification import Classified, Classifier, Wanted
 from gateway.predictions import encode_prediction
 from gateway.settings import GatewaySettings
@@ -74,9 +74,13 @@ class SimilarCases:
     async def count(self, model: ServedModel) -> int:
         """Files in the index of a model; 0 where it has none that fits it."""
         try:
-            return (await self._index(model)).about.files
-        except IndexUnavailable:
+            about = await asyncio.to_thread(self._indices.about, model.card.name)
+        except BadIndex:
             return 0
+        wanted = model.card.name, model.weights_digest
+        if about is None or (about.model, about.weights_digest) != wanted:
+            return 0
+        return about.files
 
     async def _index(self, model: ServedModel) -> CaseIndex:
         try:
@@ -98,6 +102,12 @@ class Indices:
         self._folder = folder
         self._lock = Lock()
         self._read: dict[str, tuple[tuple[int, int], CaseIndex]] = {}
+
+    def about(self, model: str) -> About | None:
+        """What the index of a model is of, without reading the rest; arguments as `get`'s."""
+        if self._folder is None or not (self._folder / model / ABOUT).is_file():
+            return None
+        return About.read(self._folder / model)
 
     def get(self, model: str) -> CaseIndex | None:
         """The index of a model; None where there is none.
