@@ -4,9 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pellucid.api.common.v1 import contract_pb2
-from pellucid.contracts.base import LAYOUTS, choose, read_fields
-from pellucid.contracts.spectrogram import PADDINGS, SpectrogramContract
+from pellucid.contracts.spectrogram import SpectrogramContract
 
 
 class LogMelContract(SpectrogramContract):
@@ -33,22 +31,3 @@ class LogMelContract(SpectrogramContract):
     def planes(self) -> int:
         """One channel."""
         return 1
-
-    def to_message(self) -> contract_pb2.PreprocessContract:
-        """The contract as it goes over the wire."""
-        plain = self.model_dump(exclude={"kind", "layout", "pad"})
-        log_mel = contract_pb2.LogMelContract(
-            padding=PADDINGS[self.pad], layout=LAYOUTS[self.layout], **plain
-        )
-        return contract_pb2.PreprocessContract(log_mel=log_mel)
-
-    @classmethod
-    def from_message(cls, message: contract_pb2.LogMelContract, field: str) -> "LogMelContract":
-        """Decode what came from outside; `field` is its path in the request.
-
-        Raises:
-            InvalidArgument: a field is missing or out of range; the error names it.
-        """
-        pad = choose(PADDINGS, message.padding, "silence", f"{field}.padding")
-        found: LogMelContract = read_fields(cls, message, field, kind="log_mel", pad=pad)
-        return found

@@ -1,13 +1,13 @@
 """What the kinds of spectrogram have in common: mono sound, resampled, cut into windows."""
 
-from typing import ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self, get_args
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from pellucid.api.common.v1 import contract_pb2
 from pellucid.api.explain.v1 import methods_pb2
-from pellucid.contracts.base import Baseline, Doubles, InputSpec
+from pellucid.contracts.base import LAYOUTS, Baseline, Doubles, InputSpec, choose, read_fields
 
 PADDINGS: Final = {
     "silence": contract_pb2.PADDING_SILENCE,
@@ -78,3 +78,28 @@ class SpectrogramContract(InputSpec):
     def default_segmentation(self) -> methods_pb2.Segmentation:
         """A grid of bands by time."""
         return methods_pb2.Segmentation(grid=methods_pb2.Grid())
+
+    def to_message(self) -> contract_pb2.PreprocessContract:
+        """The contract as it goes over the wire."""
+        plain = self.model_dump(exclude={"kind", "layout", "pad"})
+        found = contract_pb2.PreprocessContract()
+        part = getattr(found, self._name())
+        part.MergeFrom(type(part)(padding=PADDINGS[self.pad], layout=LAYOUTS[self.layout], **plain))
+        return found
+
+    @classmethod
+    def from_message(cls, message: Any, field: str) -> Self:
+        """Decode what came from outside; `field` is its path in the request.
+
+        Raises:
+            InvalidArgument: a field is missing or out of range; the error names it.
+        """
+        pad = choose(PADDINGS, message.padding, "silence", f"{field}.padding")
+        found: Self = read_fields(cls, message, field, kind=cls._name(), pad=pad)
+        return found
+
+    @classmethod
+    def _name(cls) -> str:
+        """The value of `kind`, which is also the name in `PreprocessContract`."""
+        (name,) = get_args(cls.model_fields["kind"].annotation)
+        return str(name)

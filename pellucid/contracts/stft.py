@@ -4,9 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from pellucid.api.common.v1 import contract_pb2
-from pellucid.contracts.base import LAYOUTS, Doubles, choose, read_fields
-from pellucid.contracts.spectrogram import PADDINGS, SpectrogramContract
+from pellucid.contracts.base import Doubles
+from pellucid.contracts.spectrogram import SpectrogramContract
 
 
 class StftContract(SpectrogramContract):
@@ -37,22 +36,3 @@ class StftContract(SpectrogramContract):
         low, high = self.level_range
         phases = self.planes - 1
         return np.array([low] + [0.0] * phases), np.array([high] + [1.0] * phases)
-
-    def to_message(self) -> contract_pb2.PreprocessContract:
-        """The contract as it goes over the wire."""
-        plain = self.model_dump(exclude={"kind", "layout", "pad"})
-        stft = contract_pb2.StftContract(
-            padding=PADDINGS[self.pad], layout=LAYOUTS[self.layout], **plain
-        )
-        return contract_pb2.PreprocessContract(stft=stft)
-
-    @classmethod
-    def from_message(cls, message: contract_pb2.StftContract, field: str) -> "StftContract":
-        """Decode what came from outside; `field` is its path in the request.
-
-        Raises:
-            InvalidArgument: a field is missing or out of range; the error names it.
-        """
-        pad = choose(PADDINGS, message.padding, "silence", f"{field}.padding")
-        found: StftContract = read_fields(cls, message, field, kind="stft", pad=pad)
-        return found
