@@ -98,6 +98,9 @@ def build_environment(cache: Path | None = None, listener: Listener = ignore) ->
     cache = cache or default_cache()
     root = cache / f"triton-{_fingerprint()}"
     finished = root / "finished"
+    environment = TritonEnvironment(root)
+    if finished.is_file() and environment.backends.is_dir():
+        return environment  # also where nobody may write
     with _exclusively(cache / f"{root.name}.lock"):
         if not finished.is_file():
             listener(LifecycleEvent(Kind.STEP, "environment", f"installing Triton into {root}"))
@@ -105,7 +108,6 @@ def build_environment(cache: Path | None = None, listener: Listener = ignore) ->
             _install(root, listener)
             finished.touch()
             listener(LifecycleEvent(Kind.DONE, "environment", "Triton is installed"))
-        environment = TritonEnvironment(root)
         if not environment.backends.is_dir():
             _assemble(environment)
     return environment

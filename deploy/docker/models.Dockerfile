@@ -1,0 +1,16 @@
+# A release of the models, built as Triton serves them; copied into the pods of Triton and of the
+# explain service.
+ARG BASE=docker.io/library/debian:bookworm-slim
+ARG EMBEDDED=pellucid/embedded:0.1.0
+
+FROM ${EMBEDDED} AS built
+
+FROM ${BASE}
+COPY --from=built /models /models
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="pellucid/models" \
+      org.opencontainers.image.description="Weights, cards and graphs of every model, under /models" \
+      org.opencontainers.image.licenses="Apache-2.0 AND CC-BY-4.0" \
+      org.opencontainers.image.version="${VERSION}"
+USER 10001:10001
+CMD ["cp", "-R", "/models/.", "/copy"]
