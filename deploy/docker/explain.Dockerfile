@@ -20,7 +20,8 @@ RUN apt-get update -q && apt-get install -qy --no-install-recommends python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/*
 COPY --from=build /opt/pellucid /opt/pellucid
 COPY --from=build /app /app
-ENV PATH=/opt/pellucid/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/pellucid/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    MPLCONFIGDIR=/tmp/matplotlib NUMBA_CACHE_DIR=/tmp/numba
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="pellucid/explain" \
       org.opencontainers.image.description="The explain service: maps of what a prediction rests on" \

@@ -7,6 +7,8 @@ FROM ${EMBEDDED} AS built
 
 FROM ${BASE}
 COPY --from=built /models /models
+# Where no fsGroup is heeded, an empty volume takes its owner from here.
+RUN install --directory --owner=10001 --group=10001 /copy
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="pellucid/models" \
       org.opencontainers.image.description="Weights, cards and graphs of every model, under /models" \

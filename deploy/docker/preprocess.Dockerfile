@@ -12,14 +12,15 @@ RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt,required
     PIP_CERT=/etc/ssl/certs/ca-certificates.crt sh install.sh preprocess
 COPY pellucid/ /app/pellucid/
 COPY preprocess_service/ /app/preprocess_service/
-RUN python3 -m compileall -q /app && PYTHONPATH=/app /opt/pellucid/bin/python -c "import preprocess_service.__main__"
+RUN python3 -m compileall -q /app && PYTHONPATH=/app /opt/pellucid/bin/python -c "import preprocess_service.__main__, preprocess_service.decode_worker"
 
 FROM ${BASE}
 RUN apt-get update -q && apt-get install -qy --no-install-recommends python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/*
 COPY --from=build /opt/pellucid /opt/pellucid
 COPY --from=build /app /app
-ENV PATH=/opt/pellucid/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/pellucid/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    MPLCONFIGDIR=/tmp/matplotlib NUMBA_CACHE_DIR=/tmp/numba
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="pellucid/preprocess" \
       org.opencontainers.image.description="The preprocess service: files become tensors" \

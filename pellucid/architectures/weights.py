@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 if TYPE_CHECKING:
     import keras
@@ -43,7 +43,8 @@ def save_arrays(arrays: Arrays, path: Path) -> None:
         halves = {key: np.ascontiguousarray(array, np.float16) for key, array in arrays.items()}
     if bad := [key for key, array in halves.items() if not np.isfinite(array).all()]:
         raise WeightsMismatch(f"not representable as float16: {_some(bad)}")
-    save_file(halves, path)
+    # `save_file` would let nobody but this user read it.
+    path.write_bytes(save(halves))
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -20,7 +20,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from pellucid.cards import DISTANCE, FEATURES
 from pellucid.repository.errors import ModelNotBuilt
@@ -59,7 +59,8 @@ class MahalanobisDetector:
             )
             for field in fields(self)
         }
-        save_file(arrays, path)
+        # `save_file` would let nobody but this user read it.
+        path.write_bytes(save(arrays))
 
     def distances(self, values: Floats) -> Floats:
         """Distances `(N,)` of statistics `(N, V)`, as the graph computes them.

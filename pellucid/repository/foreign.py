@@ -157,7 +157,7 @@ def _builder(card: Card, framework: str, instead: str) -> None:
 
 def _save(arrays: Mapping[str, Any], version: Path) -> None:
     """Write weights as they are: the user's precision is not ours to halve."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     from pellucid.architectures.weights import is_stored
 
@@ -166,7 +166,8 @@ def _save(arrays: Mapping[str, Any], version: Path) -> None:
         for key, array in arrays.items()
         if is_stored(key)
     }
-    save_file(kept, version / WEIGHTS)
+    # `save_file` would let nobody but this user read it.
+    (version / WEIGHTS).write_bytes(save(kept))
 
 
 _KINDS: Final[Mapping[str, Callable[[Path, Card, Path], str]]] = {

@@ -1,6 +1,7 @@
 """A user's own models, added, served by the real Triton, and differentiated."""
 
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -182,6 +183,12 @@ def test_the_reason_why_a_graph_has_no_copy_is_the_explain_services_too(tmp_path
     assert "Hardmax" in found.notes[0]
     with pytest.raises(NoCopy, match="Hardmax"):
         copy_of(tmp_path, "hardmax")
+
+
+@pytest.mark.usefixtures("added")
+def test_a_triton_of_another_user_can_read_them(folder: Path) -> None:
+    for path in (folder / "repository").rglob("*"):
+        assert path.stat().st_mode & stat.S_IROTH, path
 
 
 def test_a_running_system_loads_and_unloads_it(folder: Path, triton: EmbeddedTriton) -> None:
