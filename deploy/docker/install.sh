@@ -12,6 +12,11 @@ if [ -n "$torch" ]; then
     # shellcheck disable=SC2086  # several options
     pip install --no-deps $torch -r requirements/torch.txt
 fi
+# Receipts name the version, as importlib.metadata finds it; the code itself is copied beside.
+version=$(python3 -c "import tomllib; print(tomllib.load(open('pyproject.toml', 'rb'))['project']['version'])")
+about=/opt/pellucid/lib/python3.11/site-packages/pellucid-$version.dist-info
+mkdir "$about"
+printf 'Metadata-Version: 2.1\nName: pellucid\nVersion: %s\n' "$version" > "$about/METADATA"
 # Nothing is installed into an image once it is built, nothing is compiled, tested or debugged.
 grep -q ^setuptools== /tmp/lock.txt || pip uninstall --yes setuptools
 pip uninstall --yes pip

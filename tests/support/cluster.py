@@ -22,7 +22,7 @@ from tests.support.manifests import Document, of_kind
 
 NETWORK: Final = "pellucid-test"
 HEALTH_PORT: Final = 8081
-START_S: Final = 120
+START_S: Final = 300
 
 
 def podman(*arguments: str, check: bool = True) -> str:
@@ -91,7 +91,8 @@ class Cluster:
     def stop(self, pod: str) -> None:
         """Ask a pod to end, as a rollout does, and wait for as long as its manifest grants."""
         grace = self._template(pod)["terminationGracePeriodSeconds"]
-        podman("pod", "stop", "--time", str(grace), pod)
+        # Not the pod, whose network would go at once.
+        podman("stop", "--time", str(grace), self.container(pod))
 
     def remove(self, pod: str) -> None:
         """Remove a pod, and what it wrote; nothing if there is none."""
