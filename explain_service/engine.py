@@ -37,6 +37,7 @@ class ExplainEngine:
         self._threads = ThreadPoolExecutor(settings.workers, "explain")
         self._taken = 0
         self._typical_s = _RETRY_S
+        metrics.WORKERS.set(settings.workers)
 
     async def close(self) -> None:
         """Let running explanations end, start none that waits."""
@@ -74,7 +75,7 @@ class ExplainEngine:
 
         caller = Caller(Cancellation(), deadline, request_id.current())
         run = ExplanationRun(self._dependencies, request, tensor, caller, emit)
-        work = self._threads.submit(self._work, run)
+        work = self._threads.submit(self._work, run, monotonic())
         work.add_done_callback(done)
         try:
             yield RequestAccepted(digest(tensor), position)
@@ -86,9 +87,10 @@ class ExplainEngine:
             caller.cancellation.cancel()
             work.cancel()
 
-    def _work(self, run: ExplanationRun) -> None:
+    def _work(self, run: ExplanationRun, came: float) -> None:
         metrics.QUEUE_DEPTH.dec()
         begin = monotonic()
+        metrics.QUEUE_WAIT.observe(begin - came)
         with metrics.RUNNING.track_inprogress():
             try:
                 run.run()

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 
 from gateway import metrics
-from gateway.out_of_distribution import refuse_unlike
+from gateway.out_of_distribution import out_of_distribution, refuse_unlike
 from gateway.peers import RESERVE_S, PreprocessPeer
 from gateway.settings import GatewaySettings
 from pellucid.api.common.v1 import media_pb2
@@ -163,6 +163,7 @@ class Classifier:
         """
         self.check_content(content)
         classified = await self._classify_anew(name, content, deadline, wanted)
+        _count(classified)
         if wanted.refuse or self._refuses:
             refuse_unlike(classified.model.card, classified.distances)
         return classified
@@ -272,6 +273,17 @@ class Classifier:
             raise
         metrics.STEP_SECONDS.labels(name, "preprocess").observe(perf_counter() - begin)
         return read
+
+
+def _count(classified: Classified) -> None:
+    """Count what a file is answered with, by which a drift of the inputs is seen."""
+    card, scores = classified.model.card, classified.scores.overall.raw
+    for label, score in zip(card.labels, scores, strict=True):
+        metrics.SCORES.labels(card.name, label).observe(float(score))
+    metrics.LABELS.labels(card.name, card.labels[int(scores.argmax())]).inc()
+    unlike = out_of_distribution(card, classified.distances)
+    if unlike is not None and unlike.warning:
+        metrics.UNLIKE.labels(card.name).inc()
 
 
 def _tensor(window: media_pb2.Window, model: ServedModel) -> FloatArray:

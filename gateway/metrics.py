@@ -12,6 +12,18 @@ STEP_SECONDS: Final = Histogram(
     ("model", "step"),
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
 )
+SCORES: Final = Histogram(
+    "pellucid_scores",
+    "Raw scores of files, by label: what drifts when the inputs do.",
+    ("model", "label"),
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1),
+)
+LABELS: Final = Counter(
+    "pellucid_labels", "Files by the label of the highest score.", ("model", "label")
+)
+UNLIKE: Final = Counter(
+    "pellucid_unlike_training", "Files that are unlike the training data.", ("model",)
+)
 EXPLANATIONS: Final = Counter(
     "pellucid_explained_maps", "Finished maps that were passed on.", ("model", "method")
 )

@@ -87,6 +87,8 @@ class DecodingPool:
         for slot in range(self._settings.workers):
             self._workers.append(await Worker.start(self._fork_server, self._settings))
             self._tasks.append(asyncio.create_task(self._work(slot)))
+        metrics.WORKERS.set(self._settings.workers)
+        metrics.LOAD.set_function(lambda: self._load)
 
     async def decode(self, request: Payload) -> Decoded:
         """Decode the file of an encoded `PreprocessRequest`; cancelled, it frees its worker.

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from pellucid.errors import (
     DeadlineTooShort,
@@ -23,6 +23,10 @@ SECONDS: Final = Histogram(
 )
 REJECTED: Final = Counter(
     "pellucid_preprocess_rejected", "Files that were refused, by the error's reason.", ("reason",)
+)
+WORKERS: Final = Gauge("pellucid_preprocess_workers", "Files that can be decoded at once.")
+LOAD: Final = Gauge(
+    "pellucid_preprocess_load", "Files that occupy a worker process or wait for one."
 )
 REPLACED: Final = Counter(
     "pellucid_preprocess_workers_replaced",

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import structlog
 
+from explain_service import metrics
 from explain_service.gradient.loading import NoCopy, find_weights, load_copy
 from explain_service.gradient.model import GradientModel
 from explain_service.run_control import RunControl
@@ -183,6 +184,7 @@ class GradientCopies:
         try:
             model, parity = self._compared(served, weights)
             check.parity = parity
+            metrics.COPY_DIFFERENCE.labels(served.card.name).set(parity.max_score_difference)
             if not parity.passed:
                 raise NoCopy(_drift(parity))
         except NoCopy as error:
@@ -213,6 +215,7 @@ class GradientCopies:
             self._kept.add(key.weights, model, 2 * weights.stat().st_size)
             check.passed, check.refusal, check.attempts = True, "", 0
             self._forget(key)
+        metrics.COPY_REFUSED.labels(served.card.name).set(0)
         log.info("gradient copy", model=served.card.name, version=served.version)
 
     def _refuse(self, served: ServedModel, check: _Check, why: str) -> None:
@@ -220,6 +223,7 @@ class GradientCopies:
         check.refusal, check.passed = why, False
         check.attempts += 1
         check.retry_at = self._clock() + wait
+        metrics.COPY_REFUSED.labels(served.card.name).set(1)
         log.info("gradient copy refused", model=served.card.name, why=why, retry_s=wait)
 
     def _forget(self, key: _Served) -> None:

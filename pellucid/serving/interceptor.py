@@ -153,6 +153,8 @@ def _record(
     """Count a call that has ended, and log its one line."""
     metrics.SECONDS.labels(*labels).observe(seconds)
     metrics.HANDLED.labels(*labels, metrics.code_name(code.name)).inc()
+    if reason:
+        metrics.ERRORS.labels(*labels[1:], reason).inc()
     log.info(
         "call",
         grpc_method=path,

@@ -1,9 +1,14 @@
 """Prometheus metrics of a gRPC server, under go-grpc-middleware's names, so dashboards fit."""
 
+import platform
+from importlib import metadata
 from typing import Final
 
 import grpc
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Histogram, Info
+
+from pellucid.errors import family
+from pellucid.status import BUG
 
 _LABELS: Final = ("grpc_type", "grpc_service", "grpc_method")
 
@@ -15,7 +20,26 @@ SECONDS = Histogram(
     "grpc_server_handling_seconds",
     "Response latency on the server, in seconds.",
     _LABELS,
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+    # To the longest deadline.
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900),
+)
+ERRORS = Counter(
+    "pellucid_errors",
+    "RPCs that ended with an error of the API, by its reason.",
+    ("grpc_service", "grpc_method", "reason"),
+)
+LOOP_LAG = Histogram(
+    "pellucid_event_loop_lag_seconds",
+    "How much later than asked for the event loop wakes up, in seconds.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+BUILD = Info("pellucid_build", "Versions of Pellucid and of what it runs on.")
+BUILD.info(
+    {
+        "version": metadata.version("pellucid"),
+        "python": platform.python_version(),
+        "grpcio": metadata.version("grpcio"),
+    }
 )
 
 
@@ -26,6 +50,8 @@ def create_series(service: str, method: str, kind: str) -> None:
         metric.labels(*labels)
     for code in grpc.StatusCode:
         HANDLED.labels(*labels, code_name(code.name))
+    for reason in (*family(), BUG):
+        ERRORS.labels(service, method, reason)
 
 
 def code_name(name: str) -> str:

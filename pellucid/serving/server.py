@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import grpc
 import structlog
@@ -21,6 +21,9 @@ from pellucid.serving.interceptor import CallInterceptor
 from pellucid.serving.settings import ServiceSettings
 
 log = structlog.get_logger(__name__)
+
+_LAG_EVERY_S: Final = 0.5
+"""Between two measurements of the event loop's lag."""
 
 
 class Server:
@@ -57,6 +60,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._health_server: grpc.aio.Server | None = None
         self._stop = asyncio.Event()
+        self._lag: asyncio.Task[None] | None = None
         self.port = 0
         self.metrics_port = 0
         self.health_port: int | None = None
@@ -99,6 +103,7 @@ class Server:
             )
             await self._health_server.start()
         await self._server.start()
+        self._lag = asyncio.create_task(_measure_lag())
         log.info(
             "listening",
             port=self.port,
@@ -148,10 +153,21 @@ class Server:
         await self._server.stop(self._settings.grace_s)
         if self._health_server is not None:
             await self._health_server.stop(None)
+        if self._lag is not None:
+            self._lag.cancel()
         await asyncio.to_thread(self._metrics.shutdown)
         self._metrics.server_close()
         self._metrics_thread.join()
         log.info("stopped")
+
+
+async def _measure_lag() -> None:
+    """Notice what keeps the event loop, and with it every call, from going on."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _LAG_EVERY_S
+        await asyncio.sleep(_LAG_EVERY_S)
+        metrics.LOOP_LAG.observe(max(0.0, loop.time() - due))
 
 
 def _options(settings: ServiceSettings) -> list[tuple[str, int]]:

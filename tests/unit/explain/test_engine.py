@@ -90,11 +90,14 @@ async def test_who_waits_is_told_how_many_are_before(
     engine: ExplainEngine, runs: Runs, triton: FakeTriton
 ) -> None:
     triton.fall_silent()
+    waited = gauge("pellucid_queue_wait_seconds_count")
     async with ask(engine, runs.check(LIME)) as first, ask(engine, runs.check(LIME)) as second:
         assert (await anext(first)).queue_position == 0
         assert (await anext(second)).queue_position == 1
         triton.speak()
         assert maps([event async for event in second])
+    assert gauge("pellucid_queue_wait_seconds_count") == waited + 2
+    assert gauge("pellucid_explain_workers") == 1
 
 
 async def test_one_more_than_there_is_room_for_is_told_when_to_come_back(

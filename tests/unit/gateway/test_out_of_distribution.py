@@ -5,12 +5,13 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.out_of_distribution import refuse_unlike
 from pellucid.api.gateway.v1.gateway_pb2 import ClassifyRequest, ExplainRequest, Prediction
 from pellucid.errors import OutOfDistribution
 from tests.unit.gateway.conftest import SETTINGS, Stage
-from tests.unit.gateway.fakes import card
+from tests.unit.gateway.fakes import LABELS, card
 from tests.unit.gateway.refusals import refusal
 
 DETECTOR = {"kind": "mahalanobis", "threshold": 1.5, "digest": "0" * 64}
@@ -30,6 +31,28 @@ async def test_a_file_beyond_the_threshold_comes_with_a_warning(
     found = (await classified(stage)).out_of_distribution
     assert (found.score, found.threshold, found.warning) == (distance, 1.5, warning)
     assert found.detector == "mahalanobis"
+
+
+@pytest.mark.parametrize(("distance", "unlike"), [(1, 0), (2, 1)])
+async def test_a_file_is_counted_by_its_scores_and_by_what_it_is_unlike(
+    stage: Stage, distance: float, unlike: int
+) -> None:
+    stage.load(card(detector=DETECTOR))
+    stage.preprocess.windows = [(distance, 0, 0)]
+    first = {"label": LABELS[0]}
+    counted = (
+        ("pellucid_scores_count", first, 1),
+        ("pellucid_labels_total", first, 1),
+        ("pellucid_unlike_training_total", {}, unlike),
+    )
+    before = [sample(name, labels) for name, labels, _ in counted]
+    assert (await classified(stage)).top_label == LABELS[0]
+    after = [sample(name, labels) for name, labels, _ in counted]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [more for _, _, more in counted]
+
+
+def sample(name: str, labels: dict[str, str]) -> float:
+    return REGISTRY.get_sample_value(name, {"model": "shade", **labels}) or 0
 
 
 async def test_a_model_without_a_detector_says_nothing_and_refuses_nothing(stage: Stage) -> None:

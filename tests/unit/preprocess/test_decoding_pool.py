@@ -86,6 +86,8 @@ async def test_a_cancelled_file_frees_its_worker(pool: DecodingPool):
     hanging = asyncio.ensure_future(read_in(pool, HANG, IMAGE))
     waiting = asyncio.ensure_future(read_in(pool, CRASH, IMAGE))
     await until(lambda: pool.load == 2)
+    assert REGISTRY.get_sample_value("pellucid_preprocess_load") == 2
+    assert REGISTRY.get_sample_value("pellucid_preprocess_workers") == 1
     hanging.cancel()
     waiting.cancel()
     await until(lambda: pool.load == 0)

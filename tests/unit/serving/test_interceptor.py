@@ -4,8 +4,10 @@ import asyncio
 import gc
 import json
 import logging
+import time
 import urllib.request
 from contextlib import suppress
+from importlib import metadata
 from typing import Any
 
 import grpc
@@ -132,6 +134,40 @@ async def test_series_exist_before_the_first_call(server: Server) -> None:
         assert series("handling_seconds_count", method) in samples
         for code in ("OK", "InvalidArgument", "DeadlineExceeded", "Internal", "Unavailable"):
             assert series("handled_total", method, code) in samples
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("model", "reason"), [("bad", "INVALID_ARGUMENT"), ("bug", "INTERNAL"), ("ok", None)]
+)
+async def test_errors_are_counted_by_their_reason(
+    stub: Any, server: Server, call: Any, model: str, reason: str | None
+) -> None:
+    method = "Classify" if call is classify else "Explain"
+    before = await scrape(server)
+    counted = {name for name in before if "pellucid_errors_total" in name and method in name}
+    assert any("QUEUE_FULL" in name for name in counted)
+    with suppress(grpc.aio.AioRpcError):
+        await call(stub, model)
+    ended = {"bad": "InvalidArgument", "bug": "Internal", "ok": "OK"}[model]
+    after = await scrape_once_counted(server, series("handled_total", method, ended), before)
+    grown = {name for name in counted if after[name] > before[name]}
+    assert len(grown) == (reason is not None)
+    assert all(f'reason="{reason}"' in name for name in grown)
+
+
+async def test_a_blocked_event_loop_is_seen(server: Server) -> None:
+    slow = 'pellucid_event_loop_lag_seconds_bucket{le="0.1"}'
+    every = "pellucid_event_loop_lag_seconds_count"
+    before = await scrape(server)
+    time.sleep(0.8)
+    after = await scrape_once_counted(server, every, before)
+    assert after[every] - before[every] > after[slow] - before[slow]
+
+
+async def test_the_versions_that_run_are_named(server: Server) -> None:
+    (name,) = [name for name in await scrape(server) if name.startswith("pellucid_build_info")]
+    assert f'version="{metadata.version("pellucid")}"' in name
 
 
 @pytest.mark.parametrize(

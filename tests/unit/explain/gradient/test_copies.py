@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from explain_service.gradient.copies import GradientCopies, Predict
 from explain_service.gradient.loading import NoCopy
@@ -73,6 +74,10 @@ def checked(copies: GradientCopies, model: ServedModel) -> GradientModel:
     return copies.checked(model, RunControl(total=0))
 
 
+def measured(name: str, model: ServedModel) -> float | None:
+    return REGISTRY.get_sample_value(name, {"model": model.card.name})
+
+
 def test_a_copy_is_loaded_checked_and_used(copies: GradientCopies, model: Any, ask: Any) -> None:
     assert copies.unavailable(model) == ""
     assert copies.parity(model) is None
@@ -88,6 +93,8 @@ def test_a_copy_is_loaded_checked_and_used(copies: GradientCopies, model: Any, a
     assert parity.passed
     assert parity.probes == PROBES
     assert 0 < parity.max_score_difference < 1e-2
+    assert measured("pellucid_copy_difference", model) == parity.max_score_difference
+    assert measured("pellucid_copy_refused", model) == 0
 
 
 def test_requests_at_once_load_a_copy_once(
@@ -109,6 +116,7 @@ def test_a_copy_that_drifts_is_refused_with_the_difference(
     assert parity is not None
     assert not parity.passed
     assert DRIFTS in copies.unavailable(model)
+    assert measured("pellucid_copy_refused", model) == 1
 
 
 def test_a_method_without_a_copy_is_unavailable_and_says_why(
