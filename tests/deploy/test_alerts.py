@@ -72,3 +72,13 @@ def test_every_metric_has_few_series() -> None:
         if family.name.startswith(("pellucid", "grpc")):
             for sample in family.samples:
                 assert set(sample.labels) <= allowed, sample
+
+
+def test_every_metric_and_every_alert_is_in_the_operations_manual() -> None:
+    manual = (ROOT / "docs/operations.md").read_text()
+    for family in REGISTRY.collect():
+        if family.name.startswith(("pellucid", "grpc")):
+            assert f"`{family.name}" in manual, family.name
+    for alert in ALERTS:
+        stem = re.sub("(Fast|Slow)$", "*", alert)
+        assert f"`{stem}`" in manual, alert
