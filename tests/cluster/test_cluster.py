@@ -11,17 +11,15 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from pellucid.client import Client, Explanation, KernelShap, MethodProgress
-from pellucid.embedded.ports import resolve_ports
+from tests.support import prometheus
 from tests.support.cluster import Cluster, is_available, podman
 from tests.support.manifests import ROOT, build, kustomize
 
@@ -160,49 +158,17 @@ def test_a_pod_that_is_ended_gives_the_maps_that_it_has(cluster: Cluster, client
     assert 500 < only.receipt.model_calls < 20_000
 
 
+@pytest.mark.skipif(not prometheus.is_installed(), reason=prometheus.MISSING)
 def test_prometheus_sums_over_the_replicas(cluster: Cluster, tmp_path: Path) -> None:
-    prometheus = shutil.which("prometheus")
-    if prometheus is None:
-        pytest.skip("there is no prometheus: on Debian `apt install prometheus`")
-    pods = [
-        pod for service in ("gateway", "explain", "preprocess") for pod in cluster.pods(service)
-    ]
-    targets = [f"{cluster.address(pod)}:9090" for pod in pods]
+    pods = [*cluster.pods("gateway"), *cluster.pods("explain")]
+    targets = [f"{cluster.address(pod)}:9090" for pod in [*pods, *cluster.pods("preprocess")]]
     targets.append(f"{cluster.address('triton-0')}:8002")
-    jobs = [{"job_name": "pellucid", "static_configs": [{"targets": targets}]}]
-    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-    port = resolve_ports({"prometheus": ("127.0.0.1", 0)})["prometheus"]
-    options = [f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
-    server = subprocess.Popen(
-        [prometheus, *options, f"--web.listen-address=127.0.0.1:{port}"],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        query = Prometheus(f"http://127.0.0.1:{port}")
-        wait_until(lambda: query("sum(up)") == len(targets))
+    with prometheus.running(targets, tmp_path) as scraped:
+        wait_until(lambda: scraped.value("sum(up)") == len(targets))
         total = sum(handled(cluster, pod, "Explain") for pod in pods)
-        wait_until(lambda: query('sum(grpc_server_handled_total{grpc_method="Explain"})') == total)
-        assert query("sum(nv_inference_request_success)") > 0
-    finally:
-        server.terminate()
-        server.wait()
-
-
-class Prometheus:
-    """The one value of an instant query; 0 where there is none yet."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __call__(self, query: str) -> float:
-        text = urllib.parse.urlencode({"query": query})
-        try:
-            with urllib.request.urlopen(f"{self._url}/api/v1/query?{text}") as answer:
-                found: Any = json.load(answer)["data"]["result"]
-        except OSError:
-            return 0
-        return float(found[0]["value"][1]) if found else 0
+        query = 'sum(grpc_server_handled_total{grpc_method="Explain"})'
+        wait_until(lambda: scraped.value(query) == total)
+        assert scraped.value("sum(nv_inference_request_success)") > 0
 
 
 def test_a_new_version_of_a_model_is_rolled_out(

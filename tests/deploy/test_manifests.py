@@ -1,11 +1,14 @@
 """The manifests fit the services, the schemas of Kubernetes and the restricted Pod Security."""
 
 import copy
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from tests.support.manifests import ROOT, Document, build, kustomize, of_kind, problems
 
@@ -14,6 +17,8 @@ OVERLAYS = sorted(
 )
 VERSIONS = ("1.37", "1.34")
 """The current Kubernetes, and the oldest that is supported."""
+
+PARTS = ("overlays/cpu", "components/monitoring")
 
 pytestmark = pytest.mark.skipif(
     kustomize() is None, reason="there is no kustomize: `make tools` installs it"
@@ -46,6 +51,28 @@ def test_predictions_go_before_explanations_and_those_before_the_bulk(
 def test_the_namespace_enforces_restricted_pods(documents: list[Document]) -> None:
     labels = of_kind(documents, "Namespace")["pellucid"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_prometheus_is_let_to_the_metrics_of_every_pod(tmp_path: Path) -> None:
+    # Kustomize wants relative paths.
+    places = {
+        name: os.path.relpath(ROOT / "deploy/k8s" / name, tmp_path.resolve()) for name in PARTS
+    }
+    overlay = {"resources": [places["overlays/cpu"]], "components": [places[PARTS[1]]]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    documents = build(tmp_path)
+    assert problems(documents) == []
+    (scraped,) = of_kind(documents, "PodMonitor").values()
+    (endpoint,) = scraped["spec"]["podMetricsEndpoints"]
+    (rule,) = policy(documents, "metrics")["ingress"]
+    allowed = {port["port"] for port in rule["ports"]}
+    deployments = of_kind(documents, "Deployment")
+    for part in (scraped["spec"]["selector"], policy(documents, "metrics")["podSelector"]):
+        (expression,) = part["matchExpressions"]
+        assert set(expression["values"]) == set(deployments)
+    for name in deployments:
+        ports = {port["name"]: port for port in pod(documents, name)["containers"][0]["ports"]}
+        assert ports[endpoint["port"]]["containerPort"] in allowed
 
 
 def pod(documents: list[Document], name: str) -> Any:

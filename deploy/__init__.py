@@ -1,0 +1,1 @@
+"""How Pellucid is run for others: images, manifests, alerts, dashboards."""

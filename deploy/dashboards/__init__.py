@@ -1,0 +1,1 @@
+"""Grafana dashboards over Pellucid's and Triton's metrics: `make dashboards`."""

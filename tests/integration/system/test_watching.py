@@ -1,0 +1,85 @@
+"""Every query of the dashboards and alerts, answered by a real Prometheus over a live system."""
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.dashboards.definitions import DASHBOARDS, Dashboard
+from pellucid.client import Client, GradCam, Lime
+from pellucid.embedded.system import EmbeddedSystem
+from pellucid.errors import UnreadableMedia
+from tests.integration.system import media
+from tests.support import prometheus
+from tests.support.manifests import ROOT
+from tests.support.prometheus import Prometheus
+
+WINDOW = "30s"
+"""Of rates."""
+PATIENCE_S = 60
+MODEL = "pneumonia_mnist_cnn"
+FILM = (ROOT / "samples/radiograph_opacity.png").read_bytes()
+
+pytestmark = pytest.mark.skipif(not prometheus.is_installed(), reason=prometheus.MISSING)
+
+
+@pytest.fixture(scope="module")
+def scraped(
+    shipped: EmbeddedSystem, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """Prometheus over a system under a small load of answers, refusals and explanations."""
+    urls = [service.metrics_url for service in shipped.record.services]
+    targets = [re.sub("https?://|/metrics", "", url) for url in urls]
+    with prometheus.running(targets, tmp_path_factory.mktemp("prometheus")) as scraped:
+        with Client(shipped.gateway_url) as client:
+            ends = time.monotonic() + PATIENCE_S
+            while scraped.value("sum(up)") < len(targets):
+                assert time.monotonic() < ends
+                time.sleep(0.5)
+            for _ in range(4):
+                load(client)
+                time.sleep(1.5)
+        yield scraped
+
+
+def load(client: Client) -> None:
+    client.classify(media.image(), MODEL)  # which is no film
+    client.explain_all(FILM, MODEL, methods=[Lime(samples=50), GradCam()])
+    with pytest.raises(UnreadableMedia):
+        client.classify(FILM[:200], MODEL)
+
+
+@pytest.mark.parametrize("page", DASHBOARDS, ids=lambda page: page.name)
+def test_every_panel_has_data_or_says_why_not(scraped: Prometheus, page: Dashboard) -> None:
+    for panel in page.panels:
+        for query in panel.queries.values():
+            found = scraped.samples(query.replace("$interval", WINDOW))
+            assert found or panel.zero, (panel.title, query)
+
+
+def rules() -> list[Any]:
+    groups = yaml.safe_load((ROOT / "deploy/alerts/pellucid.rules.yaml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+RECORDED = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+DOCUMENTED_ZERO = {"PellucidTruncated"}
+"""A ratio whose counter begins with the first such map."""
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule.get("record"))
+def test_every_rule_has_data_to_judge(scraped: Prometheus, rule: Any) -> None:
+    expression = re.sub(r"\[\d+[mh]\]", f"[{WINDOW}]", rule["expr"])
+    # What is compared, without the comparison: an alert that is silent gives nothing.
+    for compared in re.split(r"\band\b(?! on)", expression):
+        query = re.sub(r"\s(>|==) [\d.* ]+$", "", compared.strip())
+        for name, recorded in RECORDED.items():
+            query = query.replace(name, re.sub(r"\[\d+[mh]\]", f"[{WINDOW}]", f"({recorded})"))
+        assert scraped.samples(query) or rule.get("alert") in DOCUMENTED_ZERO, query
+
+
+def test_a_renamed_metric_would_be_noticed(scraped: Prometheus) -> None:
+    assert not scraped.samples("sum(rate(pellucid_predictions_renamed_total[30s]))")

@@ -1,0 +1,76 @@
+"""A real Prometheus over the metrics of running services."""
+
+import json
+import shutil
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from pellucid.embedded.ports import resolve_ports
+
+MISSING: Final = "there is no prometheus: on Debian `apt install prometheus`"
+
+
+def is_installed() -> bool:
+    """Whether there is one on the PATH."""
+    return shutil.which("prometheus") is not None
+
+
+class Prometheus:
+    """Instant queries."""
+
+    def __init__(self, url: str) -> None:
+        """Ask the one at this address."""
+        self._url = url
+
+    def samples(self, query: str) -> list[float]:
+        """The values of a query; none where there is no data, or no answer yet.
+
+        Raises:
+            ValueError: it is no PromQL.
+        """
+        text = urllib.parse.urlencode({"query": query})
+        try:
+            with urllib.request.urlopen(f"{self._url}/api/v1/query?{text}") as answer:
+                found: Any = json.load(answer)["data"]["result"]
+        except urllib.error.HTTPError as error:
+            raise ValueError(f"{query}: {error.read().decode()}") from error
+        except OSError:
+            return []
+        return [float(one["value"][1]) for one in found]
+
+    def value(self, query: str) -> float:
+        """The first value of a query; 0 where there is none."""
+        return next(iter(self.samples(query)), 0.0)
+
+
+@contextmanager
+def running(targets: Sequence[str], folder: Path) -> Iterator[Prometheus]:
+    """Scrape these `host:port` every second, while the block runs.
+
+    Args:
+        targets: each answers at `/metrics`.
+        folder: for its configuration and its data.
+    """
+    jobs = [{"job_name": "pellucid", "static_configs": [{"targets": [*targets]}]}]
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    port = resolve_ports({"prometheus": ("127.0.0.1", 0)})["prometheus"]
+    command = [
+        "prometheus",
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield Prometheus(f"http://127.0.0.1:{port}")
+        finally:
+            process.terminate()
