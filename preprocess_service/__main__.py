@@ -30,9 +30,16 @@ async def main(settings: PreprocessSettings) -> None:
                 ),
             )
         )
-        await pool.start()
-        await server.ready()
-        await server.stopped()
+        async with asyncio.TaskGroup() as group:
+            # A service may be told to end before its decoders are warm.
+            starting = group.create_task(_start(pool, server))
+            await server.stopped()
+            starting.cancel()
+
+
+async def _start(pool: DecodingPool, server: Server) -> None:
+    await pool.start()
+    await server.ready()
 
 
 if __name__ == "__main__":

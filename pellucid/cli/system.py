@@ -43,6 +43,9 @@ def up(
             help="Be ready once these models are, separated by commas; the others follow."
         ),
     ] = None,
+    observe: Annotated[
+        bool, typer.Option("--observe", help="Run Prometheus beside it, where that is installed.")
+    ] = False,
     ca: options.Ca = None,
     certificate: options.Certificate = None,
     key: options.Key = None,
@@ -56,7 +59,7 @@ def up(
     from pellucid.cli.system_progress import SystemProgress
 
     with embedded() as commands, SystemProgress() as progress:
-        from pellucid.embedded.settings import SystemSettings
+        from pellucid.embedded.settings import ALL_SERVICES, OBSERVED, SystemSettings
         from pellucid.repository.folder import names_of
 
         settings = SystemSettings(
@@ -64,6 +67,7 @@ def up(
             state_dir=state_dir,
             host=host,
             gateway_port=port,
+            services=OBSERVED if observe else ALL_SERVICES,
             models=names_of(models),
             first=names_of(first) or frozenset(),
             tls=Server(ca=ca, certificate=certificate, key=key).encryption(),
@@ -98,7 +102,7 @@ def status(
 def logs(
     service: Annotated[
         str | None,
-        typer.Argument(help="triton, preprocess, explain, gateway or supervisor; by default all."),
+        typer.Argument(help="A service that `status` lists, or supervisor; by default all."),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on for ever.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", help="Last lines of each.", min=0)] = 50,

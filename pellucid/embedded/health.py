@@ -1,6 +1,8 @@
 """Whether running services are ready."""
 
+from http import HTTPStatus
 from typing import Any
+from urllib.request import ProxyHandler, build_opener
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -36,6 +38,15 @@ def is_triton_ready(url: str, timeout_s: float = _TIMEOUT_S) -> bool:
         except grpc.RpcError:
             return False
     return bool(answer.ready)
+
+
+def is_page_there(url: str, timeout_s: float = _TIMEOUT_S) -> bool:
+    """Whether an HTTP server of this machine answers with 200; False also where there is none."""
+    try:
+        with build_opener(ProxyHandler({})).open(url, timeout=timeout_s) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
 
 
 def _open(url: str, tls: Tls | None = None) -> grpc.Channel:

@@ -10,9 +10,10 @@ from pellucid.addresses import address
 from pellucid.client.connection import Tls
 from pellucid.embedded.environment import TritonEnvironment
 from pellucid.embedded.errors import MissingPrerequisite
-from pellucid.embedded.health import is_serving, is_triton_ready
+from pellucid.embedded.health import is_page_there, is_serving, is_triton_ready
 from pellucid.embedded.ports import LOOPBACK
 from pellucid.embedded.process import Command
+from pellucid.embedded.prometheus import prometheus_command
 from pellucid.embedded.settings import ServiceName, SystemSettings
 
 _MODULES: Mapping[str, str] = {
@@ -26,6 +27,8 @@ HEALTH_SERVICES: Mapping[str, str] = {
     "gateway": "pellucid.api.gateway.v1.GatewayService",
 }
 """What each service is called in `grpc.health.v1`; Triton has its own health."""
+PROMETHEUS_READY = "/-/ready"
+"""The page that says so."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,15 @@ class ServicePlan:
 
     @property
     def health_service(self) -> str:
-        """Name to ask `grpc.health.v1` for; empty for Triton."""
+        """Name to ask `grpc.health.v1` for; empty for Triton and Prometheus."""
         return HEALTH_SERVICES.get(self.name, "")
 
 
 def wanted_ports(settings: SystemSettings) -> dict[str, tuple[str, int]]:
     """Host and port by purpose; port 0 stands for any free one."""
-    purposes = [purpose for name in settings.services for purpose in (name, f"{name}_metrics")]
-    wanted = dict.fromkeys(purposes, 0)
+    # Prometheus has its own metrics where it is asked.
+    measured = [f"{name}_metrics" for name in settings.services if name != "prometheus"]
+    wanted: dict[str, int] = dict.fromkeys([*settings.services, *measured], 0)
     if "gateway" in wanted:
         wanted["gateway"] = settings.gateway_port
     return {
@@ -80,7 +84,9 @@ def plan_services(
     """
     plans = []
     for name in settings.services:
-        if name != "triton":
+        if name == "prometheus":
+            plans.append(_plan_prometheus(settings, ports))
+        elif name != "triton":
             plans.append(_plan_python(settings, name, ports))
         elif environment is not None:
             plans.append(_plan_triton(settings, environment, ports))
@@ -118,6 +124,23 @@ def _plan_triton(
         is_healthy=lambda: is_triton_ready(url),
         needs_children=True,  # the processes of its backends
         leftovers=f"{prefix}*",
+    )
+
+
+def _plan_prometheus(settings: SystemSettings, ports: Mapping[str, int]) -> ServicePlan:
+    url = address(LOOPBACK, ports["prometheus"])
+    targets: dict[str, str] = {
+        name: address(_host(settings, f"{name}_metrics"), ports[f"{name}_metrics"])
+        for name in settings.services
+        if name != "prometheus"
+    }
+    folder = settings.state_dir.absolute() / "prometheus"
+    return ServicePlan(
+        name="prometheus",
+        command=Command(prometheus_command(url, folder, targets), dict(os.environ)),
+        url=url,
+        metrics_url=f"http://{url}/metrics",
+        is_healthy=lambda: is_page_there(f"http://{url}{PROMETHEUS_READY}"),
     )
 
 

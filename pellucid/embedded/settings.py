@@ -7,9 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pellucid.client.connection import Tls
 
-ServiceName = Literal["triton", "preprocess", "explain", "gateway"]
+ServiceName = Literal["prometheus", "triton", "preprocess", "explain", "gateway"]
 ALL_SERVICES: tuple[ServiceName, ...] = ("triton", "preprocess", "explain", "gateway")
 """In the order they depend on each other; they are stopped in the reverse order."""
+OBSERVED: tuple[ServiceName, ...] = ("prometheus", *ALL_SERVICES)
+"""With Prometheus, which needs none of them and watches all."""
 
 Port = int
 """0 stands for any free port."""

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -19,6 +20,7 @@ from pellucid.embedded.system import EmbeddedSystem, EmbeddedTriton
 from pellucid.lifecycle import Kind, LifecycleEvent
 from pellucid.repository.model_control import ModelControl
 from pellucid.repository.unloadable import WAITS
+from tests.support import prometheus
 from tests.support.known_models import binary_model, linear_model
 from tests.support.triton_client import infer
 
@@ -235,6 +237,21 @@ def test_a_detached_system_runs_beside_another_until_it_is_put_down(
     assert down(settings.state_dir)
     assert status(settings.state_dir).state is SystemState.DOWN
     assert not down(settings.state_dir)
+
+
+@pytest.mark.skipif(not prometheus.is_installed(), reason=prometheus.MISSING)
+def test_prometheus_watches_the_other_services_with_the_alerts(tmp_path: Path) -> None:
+    settings = SystemSettings(
+        repository=tmp_path, state_dir=tmp_path / "state", services=("prometheus", "preprocess")
+    )
+    with EmbeddedSystem(settings) as system:
+        url = system.service("prometheus").url
+        watching = prometheus.Prometheus(f"http://{url}")
+        wait_until(lambda: watching.samples('up{job="preprocess"}') == [1])
+        wait_until(lambda: bool(watching.samples("sum(pellucid_preprocess_workers)")))
+        assert status(settings.state_dir).state is SystemState.READY
+        with urlopen(f"http://{url}/api/v1/rules") as answer:
+            assert "PellucidPeerDown" in answer.read().decode()
 
 
 def test_only_allowed_models_are_built_and_loaded(tmp_path: Path) -> None:

@@ -375,3 +375,27 @@ async def test_the_process_starts_answers_and_stops_on_sigterm():
     assert process.returncode == 0
     assert b'"message": "stopped"' in logged
     assert b"Traceback" not in logged
+
+
+async def test_the_process_stops_on_sigterm_before_its_decoders_are_warm():
+    import signal
+    import sys
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "preprocess_service", stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(60):
+            assert b'"message": "listening"' in await process.stderr.readline()
+            await asyncio.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        logged = await asyncio.wait_for(process.stderr.read(), 30)
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0
+    assert b'"message": "stopped"' in logged
+    assert b'"message": "ready"' not in logged
+    assert b"Traceback" not in logged

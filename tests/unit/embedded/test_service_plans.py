@@ -34,6 +34,16 @@ def test_only_the_gateway_listens_on_the_host(tmp_path: Path) -> None:
     assert plans["gateway"].command.variables["PELLUCID_GATEWAY_HOST"] == "192.0.2.1"
 
 
+def test_without_prometheus_it_is_said_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings = SystemSettings(services=("prometheus", "preprocess"), state_dir=tmp_path)
+    ports = {purpose: number for number, purpose in enumerate(wanted_ports(settings), 1)}
+    with pytest.raises(MissingPrerequisite, match="apt install prometheus"):
+        plan_services(settings, None, ports)
+
+
 def test_triton_serves_this_machine_alone_and_no_http(tmp_path: Path) -> None:
     arguments = planned(tmp_path, "0.0.0.0")["triton"].command.arguments
     assert {"--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1"} < {*arguments}
