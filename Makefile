@@ -13,7 +13,7 @@ LOCK   ?=
 .PHONY: help setup demo serve down test lint format proto docs bench train lock audit tools dashboards images cluster-test clean
 
 help:  ## Say what there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: $(READY)  ## Install what everything else needs into .venv
 

@@ -20,6 +20,10 @@ LOCK: Final = HERE / "lock.txt"
 TORCH: Final = HERE / "torch.txt"
 TRITON: Final = ROOT / "pellucid" / "embedded" / "triton_requirements.txt"
 
+APART: Final = {"torch", "torchvision"}
+"""Not in `lock.txt`: torch has a file of its own; torchvision is onnx2torch's for detectors alone,
+and is no match for torch's CPU build."""
+
 LOCK_HEADER: Final = """\
 # Every version that the project is developed and tested with, and the hashes of its files; `make
 # lock` writes it anew. It is complete but for torch: install it with --no-deps --require-hashes.
@@ -36,11 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--no-upgrade", action="store_true", help="keep versions that still fit")
     options = parser.parse_args()
-    entries = [*_entries(_compile(upgrade=not options.no_upgrade))]
+    entries = [*read(_compile(upgrade=not options.no_upgrade))]
     # The extras name each other through pellucid itself, which is no release but this folder.
-    # torchvision is onnx2torch's for detectors alone, and is no match for torch's CPU build.
-    apart = ("pellucid", "torch", "torchvision")
-    hashed = [text for name, text in entries if name not in apart]
+    hashed = [text for name, text in entries if name not in APART | {"pellucid"}]
     LOCK.write_text(LOCK_HEADER + "".join(hashed))
     (torch,) = (re.match(r"torch==[\d.]+", text) for name, text in entries if name == "torch")
     assert torch is not None
@@ -68,7 +70,7 @@ def _compile(*, upgrade: bool) -> str:
         return output.read_text()
 
 
-def _entries(lock: str) -> Iterator[tuple[str, str]]:
+def read(lock: str) -> Iterator[tuple[str, str]]:
     """Name and text of each requirement, with its hashes and comments."""
     for text in re.split(r"^(?=[A-Za-z])", lock, flags=re.MULTILINE):
         if found := re.match(r"[\w.-]+", text):

@@ -10,15 +10,12 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
-HERE: Final = Path(__file__).parent
-LOCK: Final = HERE / "lock.txt"
-PROJECT: Final = HERE.parent / "pyproject.toml"
+from lock import APART, LOCK, ROOT, read
+
+PROJECT: Final = ROOT / "pyproject.toml"
 _NAME: Final = r"[A-Za-z0-9][\w.-]*"
-_APART: Final = {"torch", "torchvision"}
-"""Not in `lock.txt`: see `torch.txt`. What they need is."""
 
 
 def main() -> None:
@@ -68,14 +65,14 @@ def subset(lock: str, names: Iterable[str]) -> str:
     Raises:
         KeyError: one of them is not locked.
     """
-    entries = {_normal(text): text for text in re.split(rf"^(?={_NAME}==)", lock, flags=re.M)[1:]}
+    entries = {_normal(name): text for name, text in read(lock)}
     needed_by = {name: _parents(text) for name, text in entries.items()}
     kept = set(names)
     while more := {
         name for name, parents in needed_by.items() if name not in kept and parents & kept
     }:
         kept |= more
-    if missing := kept - set(entries) - _APART:
+    if missing := kept - set(entries) - APART:
         raise KeyError(", ".join(sorted(missing)))
     return "".join(_without_remarks(entries[name]) for name in sorted(kept & set(entries)))
 

@@ -4,7 +4,7 @@ Queries are PromQL. `$interval` stands for the window of a rate, which Grafana c
 between two scrapes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +47,11 @@ def _quantile(share: float, histogram: str, by: str = "", where: str = "") -> st
     return f"histogram_quantile({share}, {_rate(f'{histogram}_bucket', labels, where)})"
 
 
+def _quantiles(shares: Sequence[float], histogram: str, where: str = "") -> dict[str, str]:
+    """A curve for each, with its share as the legend."""
+    return {f"{share:.0%}": _quantile(share, histogram, where=where) for share in shares}
+
+
 def _ratio(above: str, below: str) -> str:
     return f"{above} / {below}"
 
@@ -79,14 +84,7 @@ SERVICE_LEVEL: Final = Dashboard(
         Panel(
             "Time of Classify",
             "s",
-            {
-                f"{share:.0%}": _quantile(
-                    share,
-                    "grpc_server_handling_seconds",
-                    where=f'{_GATEWAY},grpc_method="Classify"',
-                )
-                for share in (0.5, 0.95, 0.99)
-            },
+            _quantiles((0.5, 0.95, 0.99), "grpc_server_handling_seconds", _CLASSIFY),
         ),
         Panel(
             "Time of its steps, 95 %",
@@ -96,10 +94,7 @@ SERVICE_LEVEL: Final = Dashboard(
         Panel(
             "Time of Explain",
             "s",
-            {
-                f"{share:.0%}": _quantile(share, "grpc_server_handling_seconds", where=_EXPLAIN)
-                for share in (0.5, 0.95)
-            },
+            _quantiles((0.5, 0.95), "grpc_server_handling_seconds", _EXPLAIN),
         ),
         Panel(
             "Healthy, as the gateway sees it",
@@ -125,10 +120,7 @@ EXPLANATIONS: Final = Dashboard(
         Panel(
             "Waiting for a worker",
             "s",
-            {
-                f"{share:.0%}": _quantile(share, "pellucid_queue_wait_seconds")
-                for share in (0.5, 0.95)
-            },
+            _quantiles((0.5, 0.95), "pellucid_queue_wait_seconds"),
         ),
         Panel(
             "Running and waiting",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,13 @@ def save_arrays(arrays: Arrays, path: Path) -> None:
         halves = {key: np.ascontiguousarray(array, np.float16) for key, array in arrays.items()}
     if bad := [key for key, array in halves.items() if not np.isfinite(array).all()]:
         raise WeightsMismatch(f"not representable as float16: {_some(bad)}")
-    # `save_file` would let nobody but this user read it.
-    path.write_bytes(save(halves))
+    write_arrays(halves, path)
+
+
+def write_arrays(arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Write contiguous arrays as they are; whoever may read the folder may read the file."""
+    # Not `save_file`, whose files are for this user alone.
+    path.write_bytes(save(dict(arrays)))
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -1,5 +1,6 @@
 """Whether running services are ready."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.request import ProxyHandler, build_opener
@@ -10,7 +11,28 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from pellucid.client.connection import Tls
 
+HEALTH_SERVICES: Mapping[str, str] = {
+    "preprocess": "pellucid.api.preprocess.v1.PreprocessService",
+    "explain": "pellucid.api.explain.v1.ExplainService",
+    "gateway": "pellucid.api.gateway.v1.GatewayService",
+}
+"""What each service is called in `grpc.health.v1`; Triton and Prometheus have their own health."""
 _TIMEOUT_S = 2.0
+
+
+def is_healthy(name: str, url: str, tls: Tls | None = None) -> bool:
+    """Whether a service, of whatever kind, is ready; blocks for a moment.
+
+    Args:
+        name: of the service, as in `settings.ServiceName`.
+        url: `host:port`.
+        tls: how to reach it where it speaks TLS.
+    """
+    if name == "triton":
+        return is_triton_ready(url)
+    if name == "prometheus":
+        return _is_page_there(f"http://{url}/-/ready")
+    return is_serving(url, HEALTH_SERVICES[name], tls)
 
 
 def is_serving(
@@ -40,7 +62,7 @@ def is_triton_ready(url: str, timeout_s: float = _TIMEOUT_S) -> bool:
     return bool(answer.ready)
 
 
-def is_page_there(url: str, timeout_s: float = _TIMEOUT_S) -> bool:
+def _is_page_there(url: str, timeout_s: float = _TIMEOUT_S) -> bool:
     """Whether an HTTP server of this machine answers with 200; False also where there is none."""
     try:
         with build_opener(ProxyHandler({})).open(url, timeout=timeout_s) as answer:

@@ -13,13 +13,16 @@ RULES: Final = Path(__file__).parents[2] / "deploy" / "alerts" / "pellucid.rules
 _KEPT: Final = "2d"
 
 
-def prometheus_command(address: str, folder: Path, targets: Mapping[str, str]) -> tuple[str, ...]:
+def prometheus_command(
+    address: str, folder: Path, targets: Mapping[str, str], every_s: int = 5
+) -> tuple[str, ...]:
     """Write a configuration, and say what to run.
 
     Args:
         address: `host:port` to listen on.
         folder: for the configuration and the data, which is kept for two days.
         targets: `host:port` of each service's metrics, by its name.
+        every_s: seconds between two readings of them.
 
     Raises:
         MissingPrerequisite: there is no Prometheus.
@@ -31,7 +34,7 @@ def prometheus_command(address: str, folder: Path, targets: Mapping[str, str]) -
             "`apt install prometheus` brings it, https://prometheus.io/download/ elsewhere"
         )
     config: dict[str, Any] = {
-        "global": {"scrape_interval": "5s", "evaluation_interval": "15s"},
+        "global": {"scrape_interval": f"{every_s}s", "evaluation_interval": "15s"},
         "rule_files": [str(RULES)] if RULES.is_file() else [],
         "scrape_configs": [
             {"job_name": name, "static_configs": [{"targets": [target]}]}

@@ -64,7 +64,6 @@ class Service:
             url=self.plan.url,
             metrics_url=self.plan.metrics_url,
             tls=self.plan.tls,
-            health_service=self.plan.health_service,
             restarts=self._restarts,
             log=self._log,
         )

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pellucid.addresses import address
 from pellucid.client.connection import Tls
 from pellucid.embedded.environment import TritonEnvironment
 from pellucid.embedded.errors import MissingPrerequisite
-from pellucid.embedded.health import is_page_there, is_serving, is_triton_ready
+from pellucid.embedded.health import is_healthy
 from pellucid.embedded.ports import LOOPBACK
 from pellucid.embedded.process import Command
 from pellucid.embedded.prometheus import prometheus_command
@@ -21,14 +21,6 @@ _MODULES: Mapping[str, str] = {
     "explain": "explain_service",
     "gateway": "gateway",
 }
-HEALTH_SERVICES: Mapping[str, str] = {
-    "preprocess": "pellucid.api.preprocess.v1.PreprocessService",
-    "explain": "pellucid.api.explain.v1.ExplainService",
-    "gateway": "pellucid.api.gateway.v1.GatewayService",
-}
-"""What each service is called in `grpc.health.v1`; Triton has its own health."""
-PROMETHEUS_READY = "/-/ready"
-"""The page that says so."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +31,6 @@ class ServicePlan:
     command: Command
     url: str
     metrics_url: str
-    is_healthy: Callable[[], bool]
-    """Blocks for a moment; False also where there is no answer."""
     tls: Tls | None = None
     """How to reach a service that speaks TLS; None for plain text."""
     needs_children: bool = False
@@ -48,10 +38,9 @@ class ServicePlan:
     leftovers: str | None = None
     """Glob of shared memory that a killed process would leave in `/dev/shm`."""
 
-    @property
-    def health_service(self) -> str:
-        """Name to ask `grpc.health.v1` for; empty for Triton and Prometheus."""
-        return HEALTH_SERVICES.get(self.name, "")
+    def is_healthy(self) -> bool:
+        """Whether it is ready; blocks for a moment; False also where there is no answer."""
+        return is_healthy(self.name, self.url, self.tls)
 
 
 def wanted_ports(settings: SystemSettings) -> dict[str, tuple[str, int]]:
@@ -121,7 +110,6 @@ def _plan_triton(
         command=Command(arguments, environment.variables()),
         url=url,
         metrics_url=f"http://{address(LOOPBACK, ports['triton_metrics'])}/metrics",
-        is_healthy=lambda: is_triton_ready(url),
         needs_children=True,  # the processes of its backends
         leftovers=f"{prefix}*",
     )
@@ -140,7 +128,6 @@ def _plan_prometheus(settings: SystemSettings, ports: Mapping[str, int]) -> Serv
         command=Command(prometheus_command(url, folder, targets), dict(os.environ)),
         url=url,
         metrics_url=f"http://{url}/metrics",
-        is_healthy=lambda: is_page_there(f"http://{url}{PROMETHEUS_READY}"),
     )
 
 
@@ -156,7 +143,6 @@ def _plan_python(
         command=Command((sys.executable, "-m", _MODULES[name]), variables),
         url=url,
         metrics_url=f"http://{address(_host(settings, metrics), ports[metrics])}/metrics",
-        is_healthy=lambda: is_serving(url, HEALTH_SERVICES[name], tls),
         tls=tls,
     )
 

@@ -38,8 +38,6 @@ class ServiceRecord(BaseModel):
     metrics_url: str
     tls: Tls | None = None
     """How to reach it where it speaks TLS; None for plain text."""
-    health_service: str = ""
-    """Name in `grpc.health.v1`; empty for Triton, which has its own."""
     restarts: int = 0
     log: Path
 

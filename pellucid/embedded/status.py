@@ -9,8 +9,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from pellucid.embedded.errors import NotRunning
-from pellucid.embedded.health import is_page_there, is_serving, is_triton_ready
-from pellucid.embedded.service_plans import PROMETHEUS_READY
+from pellucid.embedded.health import is_healthy
 from pellucid.embedded.state import ServiceRecord, StateFolder, SystemRecord
 from pellucid.repository.errors import TritonUnavailable
 from pellucid.repository.model_control import IndexEntry, ModelControl
@@ -95,14 +94,7 @@ def served_models(record: SystemRecord) -> tuple[IndexEntry, ...]:
 
 def _check(record: ServiceRecord) -> ServiceStatus:
     running = record.running
-    if not running:
-        healthy = False
-    elif record.health_service:
-        healthy = is_serving(record.url, record.health_service, record.tls)
-    elif record.name == "prometheus":
-        healthy = is_page_there(f"http://{record.url}{PROMETHEUS_READY}")
-    else:
-        healthy = is_triton_ready(record.url)
+    healthy = running and is_healthy(record.name, record.url, record.tls)
     memory = _memory_bytes(record.pid) if running else 0
     return ServiceStatus(record=record, running=running, healthy=healthy, memory_bytes=memory)
 

@@ -20,8 +20,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
+from pellucid.architectures.weights import write_arrays
 from pellucid.cards import DISTANCE, FEATURES
 from pellucid.repository.errors import ModelNotBuilt
 from pellucid.repository.folder import DETECTOR
@@ -59,8 +60,7 @@ class MahalanobisDetector:
             )
             for field in fields(self)
         }
-        # `save_file` would let nobody but this user read it.
-        path.write_bytes(save(arrays))
+        write_arrays(arrays, path)
 
     def distances(self, values: Floats) -> Floats:
         """Distances `(N,)` of statistics `(N, V)`, as the graph computes them.

@@ -157,17 +157,14 @@ def _builder(card: Card, framework: str, instead: str) -> None:
 
 def _save(arrays: Mapping[str, Any], version: Path) -> None:
     """Write weights as they are: the user's precision is not ours to halve."""
-    from safetensors.numpy import save
-
-    from pellucid.architectures.weights import is_stored
+    from pellucid.architectures.weights import is_stored, write_arrays
 
     kept = {
         key: np.ascontiguousarray(array, np.float32)
         for key, array in arrays.items()
         if is_stored(key)
     }
-    # `save_file` would let nobody but this user read it.
-    (version / WEIGHTS).write_bytes(save(kept))
+    write_arrays(kept, version / WEIGHTS)
 
 
 _KINDS: Final[Mapping[str, Callable[[Path, Card, Path], str]]] = {

@@ -10,9 +10,8 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +21,12 @@ from pellucid.client import Client, Explanation, KernelShap, MethodProgress
 from tests.support import prometheus
 from tests.support.cluster import Cluster, is_available, podman
 from tests.support.manifests import ROOT, build, kustomize
+from tests.support.waiting import wait_until
 
 MODEL = "pneumonia_mnist_cnn"
 FILM = ROOT / "samples/radiograph_opacity.png"
 LONG = KernelShap(samples=20_000)
+PATIENCE_S = 120
 
 pytestmark = [
     pytest.mark.timeout(900),
@@ -37,14 +38,10 @@ pytestmark = [
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     assert kustomize() is not None, "there is no kustomize: `make tools` installs it"
     documents = build(ROOT / "deploy/k8s/overlays/podman")
-    images = {
-        container["image"]
-        for document in documents
-        if document["kind"] == "Deployment"
-        for container in document["spec"]["template"]["spec"]["containers"]
-    }
-    assert is_available(sorted(images)), "podman has not all images: `make images` builds them"
-    with Cluster(documents, tmp_path_factory.mktemp("pods")) as pods:
+    cluster = Cluster(documents, tmp_path_factory.mktemp("pods"))
+    missing = "podman has not all images: `make images` builds them"
+    assert is_available(cluster.needed_images()), missing
+    with cluster as pods:
         pods.wait_until_ready()
         yield pods
 
@@ -53,13 +50,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def client(cluster: Cluster) -> Iterator[Client]:
     with Client(cluster.target("gateway", 50050), plaintext=True) as client:
         yield client
-
-
-def wait_until(happens: Callable[[], bool], within_s: float = 120) -> None:
-    ends = time.monotonic() + within_s
-    while not happens():
-        assert time.monotonic() < ends
-        time.sleep(0.5)
 
 
 def explained_version(client: Client) -> str:
@@ -115,7 +105,7 @@ def test_what_crashes_comes_back_and_is_used_again(
     pod = cluster.pods(service)[0]
     cluster.crash(pod)
     wait_until(lambda: cluster.restarts(pod) > 0 and cluster.is_ready(pod), within_s=300)
-    wait_until(lambda: answers(client))
+    wait_until(lambda: answers(client), within_s=PATIENCE_S)
 
 
 def answers(client: Client) -> bool:
@@ -161,13 +151,14 @@ def test_a_pod_that_is_ended_gives_the_maps_that_it_has(cluster: Cluster, client
 @pytest.mark.skipif(not prometheus.is_installed(), reason=prometheus.MISSING)
 def test_prometheus_sums_over_the_replicas(cluster: Cluster, tmp_path: Path) -> None:
     pods = [*cluster.pods("gateway"), *cluster.pods("explain")]
-    targets = [f"{cluster.address(pod)}:9090" for pod in [*pods, *cluster.pods("preprocess")]]
-    targets.append(f"{cluster.address('triton-0')}:8002")
+    services = [*pods, *cluster.pods("preprocess")]
+    targets = {pod: f"{cluster.address(pod)}:9090" for pod in services}
+    targets["triton-0"] = f"{cluster.address('triton-0')}:8002"
     with prometheus.running(targets, tmp_path) as scraped:
-        wait_until(lambda: scraped.value("sum(up)") == len(targets))
+        wait_until(lambda: scraped.value("sum(up)") == len(targets), within_s=PATIENCE_S)
         total = sum(handled(cluster, pod, "Explain") for pod in pods)
         query = 'sum(grpc_server_handled_total{grpc_method="Explain"})'
-        wait_until(lambda: scraped.value(query) == total)
+        wait_until(lambda: scraped.value(query) == total, within_s=PATIENCE_S)
         assert scraped.value("sum(nv_inference_request_success)") > 0
 
 
@@ -175,15 +166,16 @@ def test_a_new_version_of_a_model_is_rolled_out(
     cluster: Cluster, client: Client, tmp_path: Path
 ) -> None:
     assert explained_version(client) == "1"
-    cluster.images["pellucid/models:0.1.0"] = new_models(tmp_path)
+    (models,) = (image for image in cluster.needed_images() if "/models:" in image)
+    cluster.images[models] = new_models(models, tmp_path)
     for service in ("triton", "explain"):
         for pod in cluster.pods(service):
             cluster.replace(pod)
-    wait_until(lambda: answers(client))
+    wait_until(lambda: answers(client), within_s=PATIENCE_S)
     assert explained_version(client) == "2"
 
 
-def new_models(folder: Path) -> str:
+def new_models(old: str, folder: Path) -> str:
     """An image of the models in which one has a second version."""
     repository = folder / "models"
     shutil.copytree(ROOT / "triton_repo" / MODEL, repository / MODEL)
@@ -194,7 +186,7 @@ def new_models(folder: Path) -> str:
     build = [sys.executable, "-m", "pellucid", "model", "build", f"--repository={repository}"]
     subprocess.run(build, check=True, cwd=ROOT)
     (folder / "Dockerfile").write_text(
-        f"FROM pellucid/models:0.1.0\nUSER 0\nRUN rm -r /models/{MODEL} /models/{MODEL}_masked\n"
+        f"FROM {old}\nUSER 0\nRUN rm -r /models/{MODEL} /models/{MODEL}_masked\n"
         "COPY models/ /models/\nUSER 10001:10001\n"
     )
     image = "pellucid/models:test-version-2"

@@ -10,12 +10,10 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
+from tests.support.alerts import ALERTS, FILE, RECORDED, RULES
 from tests.support.manifests import ROOT
 
-FOLDER = ROOT / "deploy/alerts"
-GROUPS: Any = yaml.safe_load((FOLDER / "pellucid.rules.yaml").read_text())["groups"]
-RULES = [rule for group in GROUPS for rule in group["rules"]]
-ALERTS = {rule["alert"] for rule in RULES if "alert" in rule}
+FOLDER = FILE.parent
 SERVED = ("explain_service", "gateway", "pellucid.serving", "preprocess_service")
 for package in SERVED:
     import_module(f"{package}.metrics")  # which adds its own to the registry
@@ -52,7 +50,7 @@ def test_each_alert_has_a_case_where_it_fires_and_one_where_it_is_silent() -> No
 
 def test_every_metric_of_a_rule_is_one_that_the_services_have() -> None:
     suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
-    known = {rule["record"] for rule in RULES if "record" in rule}
+    known = {*RECORDED}
     for family in REGISTRY.collect():
         known |= {family.name + suffix for suffix in suffixes.get(family.type, ())}
     for rule in RULES:

@@ -10,7 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from pellucid.embedded.service_plans import HEALTH_SERVICES
+from pellucid.embedded.health import HEALTH_SERVICES
 from tests.support.manifests import ROOT
 
 DOCKERFILES = sorted((ROOT / "deploy/docker").glob("*.Dockerfile"))
@@ -36,7 +36,7 @@ def needed(extra: str) -> set[str]:
         if (name, extras) in found:
             continue
         found.add((name, extras))
-        if name in ("torchvision",):
+        if name == "torchvision":
             continue
         for line in metadata.requires(name) or ():
             requirement = Requirement(line)

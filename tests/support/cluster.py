@@ -16,8 +16,7 @@ from typing import Any, Final
 
 import yaml
 
-from pellucid.embedded.health import is_serving, is_triton_ready
-from pellucid.embedded.service_plans import HEALTH_SERVICES
+from pellucid.embedded.health import HEALTH_SERVICES, is_serving, is_triton_ready
 from tests.support.manifests import Document, of_kind
 
 NETWORK: Final = "pellucid-test"
@@ -69,6 +68,11 @@ class Cluster:
             for pod in self.pods(service):
                 self.remove(pod)
         podman("network", "rm", "--force", NETWORK, check=False)
+
+    def needed_images(self) -> list[str]:
+        """Names of all images that the documents want."""
+        templates = (one["spec"]["template"]["spec"] for one in self._deployments.values())
+        return sorted({part["image"] for spec in templates for part in _containers(spec)})
 
     def pods(self, service: str) -> list[str]:
         """Names of a service's pods."""

@@ -11,7 +11,7 @@ import yaml
 
 from explain_service.settings import ExplainSettings
 from gateway.settings import GatewaySettings
-from pellucid.embedded.service_plans import HEALTH_SERVICES
+from pellucid.embedded.health import HEALTH_SERVICES
 from pellucid.serving.settings import ServiceSettings
 from preprocess_service.settings import PreprocessSettings
 

@@ -6,14 +6,14 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
-from pellucid.embedded.ports import resolve_ports
+from pellucid.addresses import address
+from pellucid.embedded.ports import LOOPBACK, resolve_ports
+from pellucid.embedded.prometheus import prometheus_command
 
 MISSING: Final = "there is no prometheus: on Debian `apt install prometheus`"
 
@@ -52,25 +52,18 @@ class Prometheus:
 
 
 @contextmanager
-def running(targets: Sequence[str], folder: Path) -> Iterator[Prometheus]:
-    """Scrape these `host:port` every second, while the block runs.
+def running(targets: Mapping[str, str], folder: Path) -> Iterator[Prometheus]:
+    """Scrape every second what answers at `/metrics`, while the block runs.
 
     Args:
-        targets: each answers at `/metrics`.
+        targets: `host:port` by name.
         folder: for its configuration and its data.
     """
-    jobs = [{"job_name": "pellucid", "static_configs": [{"targets": [*targets]}]}]
-    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    port = resolve_ports({"prometheus": ("127.0.0.1", 0)})["prometheus"]
-    command = [
-        "prometheus",
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
+    port = resolve_ports({"prometheus": (LOOPBACK, 0)})["prometheus"]
+    url = address(LOOPBACK, port)
+    command = prometheus_command(url, folder, targets, every_s=1)
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
-            yield Prometheus(f"http://127.0.0.1:{port}")
+            yield Prometheus(f"http://{url}")
         finally:
             process.terminate()

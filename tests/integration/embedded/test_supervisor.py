@@ -3,8 +3,7 @@
 import os
 import shutil
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -23,15 +22,7 @@ from pellucid.repository.unloadable import WAITS
 from tests.support import prometheus
 from tests.support.known_models import binary_model, linear_model
 from tests.support.triton_client import infer
-
-WITHIN_S = 60.0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
+from tests.support.waiting import wait_until
 
 
 def ready_models(url: str) -> set[str]:

@@ -4,8 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,15 +16,7 @@ from pellucid.embedded.system import EmbeddedTriton
 from pellucid.repository.model_control import ModelControl
 from tests.support.known_models import linear_model
 from tests.support.triton_client import infer
-
-WITHIN_S = 60.0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
+from tests.support.waiting import wait_until
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -25,21 +25,13 @@ from pellucid.api.gateway.v1.gateway_pb2 import (
     GetCapabilitiesRequest,
 )
 from pellucid.cards import Card
-from pellucid.embedded.health import is_serving
-from pellucid.embedded.service_plans import HEALTH_SERVICES
+from pellucid.embedded.health import HEALTH_SERVICES, is_serving
 from pellucid.embedded.system import EmbeddedSystem
 from tests.integration.system import media
 from tests.support.known_models import IMAGE, linear_model, write_linear
+from tests.support.waiting import WITHIN_S, wait_until
 
-WITHIN_S = 60.0
 PICTURE = media.image()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.2)
 
 
 def models(gateway: Any, media_type: str = "") -> dict[str, Any]:

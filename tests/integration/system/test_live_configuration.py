@@ -2,7 +2,6 @@
 
 import copy
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +21,7 @@ from pellucid.embedded.system import EmbeddedSystem
 from pellucid.errors import ModelBroken, PellucidError
 from pellucid.status import from_rpc_error
 from tests.integration.system import media
+from tests.support.waiting import wait_until
 
 MODEL = "planted_tone"
 LONG = media.sound(media.tone(3.0))
@@ -56,9 +56,9 @@ def card_of(system: EmbeddedSystem, gateway: Any, **changes: Any) -> Iterator[No
 
     before = described(gateway)
     with loaded_with(system, change):
-        wait_until(lambda: described(gateway) != before)
+        wait_until(lambda: described(gateway) != before, within_s=10)
         yield
-    wait_until(lambda: described(gateway) == before)
+    wait_until(lambda: described(gateway) == before, within_s=10)
 
 
 def described(gateway: Any) -> tuple[int, str]:
@@ -66,13 +66,6 @@ def described(gateway: Any) -> tuple[int, str]:
     models = gateway.GetCapabilities(GetCapabilitiesRequest()).models
     (model,) = (model for model in models if model.name == MODEL)
     return model.state, model.card_json
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def refused(gateway: Any) -> PellucidError | None:

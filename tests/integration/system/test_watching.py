@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from deploy.dashboards.definitions import DASHBOARDS, Dashboard
 from pellucid.client import Client, GradCam, Lime
@@ -14,12 +13,13 @@ from pellucid.embedded.system import EmbeddedSystem
 from pellucid.errors import UnreadableMedia
 from tests.integration.system import media
 from tests.support import prometheus
+from tests.support.alerts import RECORDED, RULES
 from tests.support.manifests import ROOT
 from tests.support.prometheus import Prometheus
+from tests.support.waiting import wait_until
 
 WINDOW = "30s"
 """Of rates."""
-PATIENCE_S = 60
 MODEL = "pneumonia_mnist_cnn"
 FILM = (ROOT / "samples/radiograph_opacity.png").read_bytes()
 
@@ -31,14 +31,13 @@ def scraped(
     shipped: EmbeddedSystem, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
     """Prometheus over a system under a small load of answers, refusals and explanations."""
-    urls = [service.metrics_url for service in shipped.record.services]
-    targets = [re.sub("https?://|/metrics", "", url) for url in urls]
+    targets = {
+        service.name: re.sub("https?://|/metrics", "", service.metrics_url)
+        for service in shipped.record.services
+    }
     with prometheus.running(targets, tmp_path_factory.mktemp("prometheus")) as scraped:
         with Client(shipped.gateway_url) as client:
-            ends = time.monotonic() + PATIENCE_S
-            while scraped.value("sum(up)") < len(targets):
-                assert time.monotonic() < ends
-                time.sleep(0.5)
+            wait_until(lambda: scraped.value("sum(up)") == len(targets))
             for _ in range(4):
                 load(client)
                 time.sleep(1.5)
@@ -60,17 +59,11 @@ def test_every_panel_has_data_or_says_why_not(scraped: Prometheus, page: Dashboa
             assert found or panel.zero, (panel.title, query)
 
 
-def rules() -> list[Any]:
-    groups = yaml.safe_load((ROOT / "deploy/alerts/pellucid.rules.yaml").read_text())["groups"]
-    return [rule for group in groups for rule in group["rules"]]
-
-
-RECORDED = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
 DOCUMENTED_ZERO = {"PellucidTruncated"}
 """A ratio whose counter begins with the first such map."""
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule.get("record"))
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule.get("record"))
 def test_every_rule_has_data_to_judge(scraped: Prometheus, rule: Any) -> None:
     expression = re.sub(r"\[\d+[mh]\]", f"[{WINDOW}]", rule["expr"])
     # What is compared, without the comparison: an alert that is silent gives nothing.
@@ -82,4 +75,5 @@ def test_every_rule_has_data_to_judge(scraped: Prometheus, rule: Any) -> None:
 
 
 def test_a_renamed_metric_would_be_noticed(scraped: Prometheus) -> None:
+    assert scraped.samples("sum(rate(pellucid_predictions_total[30s]))")
     assert not scraped.samples("sum(rate(pellucid_predictions_renamed_total[30s]))")
