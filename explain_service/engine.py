@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing, suppress
+from contextvars import copy_context
 from time import monotonic
 from typing import Final
 
@@ -16,7 +17,7 @@ from explain_service.run_control import Cancellation, Cancelled
 from explain_service.settings import ExplainSettings
 from explain_service.triton_calls import Caller
 from pellucid.errors import QueueFull
-from pellucid.serving import request_id
+from pellucid.serving import tracing
 from pellucid.serving.deadline import Deadline
 from pellucid.tensors import FloatArray, digest
 
@@ -73,9 +74,10 @@ class ExplainEngine:
                 loop.call_soon_threadsafe(self._leave, work.cancelled())
                 emit(None)
 
-        caller = Caller(Cancellation(), deadline, request_id.current())
+        caller = Caller(Cancellation(), deadline)
         run = ExplanationRun(self._dependencies, request, tensor, caller, emit)
-        work = self._threads.submit(self._work, run, monotonic())
+        # The worker's log lines and spans are the request's.
+        work = self._threads.submit(copy_context().run, self._work, run, monotonic())
         work.add_done_callback(done)
         try:
             yield RequestAccepted(digest(tensor), position)
@@ -91,7 +93,8 @@ class ExplainEngine:
         metrics.QUEUE_DEPTH.dec()
         begin = monotonic()
         metrics.QUEUE_WAIT.observe(begin - came)
-        with metrics.RUNNING.track_inprogress():
+        waited_ms = round(1_000 * (begin - came))
+        with metrics.RUNNING.track_inprogress(), tracing.step("explanation", waited_ms=waited_ms):
             try:
                 run.run()
             except Cancelled:

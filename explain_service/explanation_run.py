@@ -15,6 +15,7 @@ from explain_service.resolution import Dependencies, resolve_inputs, resolved_ta
 from explain_service.run_control import Progress, RunControl
 from explain_service.scheduling import Schedule
 from explain_service.triton_calls import Caller
+from pellucid.serving import tracing
 from pellucid.tensors import FloatArray
 
 
@@ -69,9 +70,10 @@ class ExplanationRun:
         reporter = Reporter(self._request, inputs, targets)
         maps: defaultdict[str, list[tuple[str, FloatArray]]] = defaultdict(list)
         failures = MethodFailures(self._emit)
+        model = self._request.model.card.name
         for place, call in enumerate(self._request.calls):
             ready: list[MapReady] = []
-            with failures.of(call):
+            with failures.of(call), tracing.step(call.method.name, model=model):
                 ready = self._explain(place, methods, reporter)
             for one in ready:
                 self._emit(one)

@@ -1,7 +1,10 @@
 """Calls to Triton from worker threads: bounded for the whole process, first come, first served."""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 import grpc
@@ -12,8 +15,9 @@ from explain_service import metrics
 from explain_service.run_control import Cancellation, RunControl, TimeBudget
 from explain_service.settings import ExplainSettings
 from pellucid.cards import MASKED_SUFFIX
+from pellucid.serving import request_id, tracing
 from pellucid.serving.catalogue import ServedModel
-from pellucid.serving.channels import open_blocking_triton_channel
+from pellucid.serving.channels import TRITON_INFER, open_blocking_triton_channel
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.triton import Answer, MarkStale, check_answer, joined, translate
 from pellucid.tensors import Array, FloatArray
@@ -32,7 +36,6 @@ class Caller:
     cancellation: Cancellation
     """A call that was not sent yet is then not sent; one that was is cancelled."""
     deadline: Deadline
-    request_id: str
 
     def wait(self, work: "Future[T]") -> T:
         """Result of what runs elsewhere.
@@ -112,7 +115,7 @@ class TritonCalls:
             metrics.TRITON_BYTES.labels(model.card.name).inc(shared.nbytes + masks.nbytes)
             return self._call(model, request, len(masks), caller)
 
-        return self._threads.submit(call)
+        return self._submit(call)
 
     def logits(self, model: ServedModel, inputs: FloatArray, caller: Caller) -> Answer:
         """Logits `(N, K')` of inputs `(N, *shape)`, which may be no numbers; blocks.
@@ -132,8 +135,7 @@ class TritonCalls:
             _add(request, "input", inputs[start : start + rows])
             requests.append((request, len(inputs[start : start + rows])))
         calls = [
-            self._threads.submit(self._call, model, request, count, caller)
-            for request, count in requests
+            self._submit(partial(self._call, model, request, count, caller)) for request, count in requests
         ]
         return joined(model, [caller.wait(call) for call in calls])
 
@@ -142,8 +144,12 @@ class TritonCalls:
 
         Raises as `logits` does, but for `Cancelled`.
         """
-        caller = Caller(Cancellation(), Deadline.after(_OWN_S), request_id="")
+        caller = Caller(Cancellation(), Deadline.after(_OWN_S))
         return self.logits(model, inputs, caller).logits
+
+    def _submit(self, work: Callable[[], Answer]) -> "Future[Answer]":
+        """Run it in turn, with the ids of the request that the caller's thread works for."""
+        return self._threads.submit(copy_context().run, work)
 
     def _call(
         self, model: ServedModel, request: service_pb2.ModelInferRequest, rows: int, caller: Caller
@@ -152,12 +158,13 @@ class TritonCalls:
         caller.cancellation.check()
         timeout = min(caller.deadline.timeout(), self._timeout_s)
         request.model_version = model.version
-        request.id = caller.request_id
+        request.id = request_id.current()
         request.outputs.add(name="logits")
-        call = self._stub.ModelInfer.future(request, timeout=timeout)
         try:
-            with caller.cancellation.cancelling(call.cancel):
-                response = call.result()
+            with tracing.calling(*TRITON_INFER) as metadata:
+                call = self._stub.ModelInfer.future(request, timeout=timeout, metadata=metadata)
+                with caller.cancellation.cancelling(call.cancel):
+                    response = call.result()
         except grpc.FutureCancelledError:
             caller.cancellation.check()
             raise

@@ -10,13 +10,11 @@ from gateway.capabilities import Capabilities
 from gateway.classification import Classifier
 from gateway.explanation import Explainer
 from gateway.health import HealthWatch, serving
-from gateway.peers import ExplainPeer, PreprocessPeer
+from gateway.peers import EXPLAIN, PREPROCESS, ExplainPeer, PreprocessPeer
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.similar_cases import SimilarCases
-from pellucid.api.explain.v1 import explain_pb2
 from pellucid.api.gateway.v1 import gateway_pb2, gateway_pb2_grpc
-from pellucid.api.preprocess.v1 import preprocess_pb2
 from pellucid.serving import logs
 from pellucid.serving.catalogue import ModelCatalogue
 from pellucid.serving.channels import open_channel
@@ -24,8 +22,6 @@ from pellucid.serving.server import Server
 from pellucid.serving.triton import TritonInference
 
 SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
-PREPROCESS = preprocess_pb2.DESCRIPTOR.services_by_name["PreprocessService"].full_name
-EXPLAIN = explain_pb2.DESCRIPTOR.services_by_name["ExplainService"].full_name
 EXPLAIN_CALL = f"{SERVICE.full_name}/Explain"
 NEEDS = {
     SERVICE.full_name: ("triton", "preprocess"),

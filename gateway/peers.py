@@ -11,10 +11,12 @@ from pellucid.api.common.v1 import contract_pb2
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
 from pellucid.api.preprocess.v1 import preprocess_pb2, preprocess_pb2_grpc
 from pellucid.errors import BackendUnavailable, DeadlineTooShort
-from pellucid.serving import request_id
+from pellucid.serving import tracing
 from pellucid.serving.deadline import Deadline
 from pellucid.status import from_rpc_error
 
+PREPROCESS: Final = preprocess_pb2.DESCRIPTOR.services_by_name["PreprocessService"].full_name
+EXPLAIN: Final = explain_pb2.DESCRIPTOR.services_by_name["ExplainService"].full_name
 RESERVE_S: Final = 0.02
 """Kept back from the caller's time at every call, to pass the answer on."""
 
@@ -22,16 +24,20 @@ RESERVE_S: Final = 0.02
 class _Peer:
     """A service, and how long it may take to answer."""
 
-    def __init__(self, name: str, timeout_s: float) -> None:
+    def __init__(self, name: str, service: str, stub: Any, timeout_s: float) -> None:
         self._name = name
+        self._service = service
+        # The generated stubs have no types for grpc.aio.
+        self._stub = stub
         self._timeout_s = timeout_s
 
-    async def _unary(self, method: Any, request: Any, deadline: Deadline) -> Any:
+    async def _unary(self, method: str, request: Any, deadline: Deadline) -> Any:
         left = deadline.timeout(RESERVE_S)
         timeout = min(left, self._timeout_s)
         try:
-            with self._translated():
-                return await method(request, timeout=timeout, metadata=request_id.outgoing())
+            with self._translated(), tracing.calling(self._service, method) as metadata:
+                call = getattr(self._stub, method)
+                return await call(request, timeout=timeout, metadata=metadata)
         except DeadlineTooShort as error:
             if timeout == left:
                 raise
@@ -67,14 +73,13 @@ class PreprocessPeer(_Peer):
 
     def __init__(self, channel: grpc.aio.Channel, timeout_s: float) -> None:
         """Talk to it over `channel`, which stays the caller's to close."""
-        super().__init__("preprocess service", timeout_s)
-        # The generated stubs have no types for grpc.aio.
-        self._stub: Any = preprocess_pb2_grpc.PreprocessServiceStub(channel)
+        stub = preprocess_pb2_grpc.PreprocessServiceStub(channel)
+        super().__init__("preprocess service", PREPROCESS, stub, timeout_s)
 
     async def limits(self, deadline: Deadline) -> preprocess_pb2.GetLimitsResponse:
         """What it reads."""
         answer: preprocess_pb2.GetLimitsResponse = await self._unary(
-            self._stub.GetLimits, preprocess_pb2.GetLimitsRequest(), deadline
+            "GetLimits", preprocess_pb2.GetLimitsRequest(), deadline
         )
         return answer
 
@@ -91,7 +96,7 @@ class PreprocessPeer(_Peer):
             content=content, contract=contract, without_display=not displayed
         )
         answer: preprocess_pb2.PreprocessResponse = await self._unary(
-            self._stub.Preprocess, request, deadline
+            "Preprocess", request, deadline
         )
         return answer
 
@@ -101,20 +106,20 @@ class ExplainPeer(_Peer):
 
     def __init__(self, channel: grpc.aio.Channel, timeout_s: float) -> None:
         """Talk to it over `channel`, which stays the caller's to close."""
-        super().__init__("explain service", timeout_s)
-        self._stub: Any = explain_pb2_grpc.ExplainServiceStub(channel)
+        stub = explain_pb2_grpc.ExplainServiceStub(channel)
+        super().__init__("explain service", EXPLAIN, stub, timeout_s)
 
     async def methods(self, deadline: Deadline) -> list[explain_pb2.ModelMethods]:
         """Methods of all models."""
         request = explain_pb2.ListMethodsRequest()
-        answer = await self._unary(self._stub.ListMethods, request, deadline)
+        answer = await self._unary("ListMethods", request, deadline)
         return list(answer.models)
 
     async def plan(
         self, request: explain_pb2.PlanRequest, deadline: Deadline
     ) -> explain_pb2.PlanResponse:
         """Check an explanation and count what it would cost."""
-        answer: explain_pb2.PlanResponse = await self._unary(self._stub.Plan, request, deadline)
+        answer: explain_pb2.PlanResponse = await self._unary("Plan", request, deadline)
         return answer
 
     async def explain(
@@ -125,14 +130,14 @@ class ExplainPeer(_Peer):
         Only the first event has a time-out of its own: what follows may wait in a queue.
         """
         timeout = deadline.timeout(RESERVE_S)
-        call = self._stub.Explain(request, timeout=timeout, metadata=request_id.outgoing())
-        try:
-            with self._translated():
+        with self._translated(), tracing.calling(self._service, "Explain") as metadata:
+            call = self._stub.Explain(request, timeout=timeout, metadata=metadata)
+            try:
                 events = aiter(call)
                 async with asyncio.timeout(self._timeout_s):
                     first = await anext(events)
                 yield first
                 async for event in events:
                     yield event
-        finally:
-            call.cancel()
+            finally:
+                call.cancel()

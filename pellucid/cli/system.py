@@ -46,6 +46,13 @@ def up(
     observe: Annotated[
         bool, typer.Option("--observe", help="Run Prometheus beside it, where that is installed.")
     ] = False,
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Send OpenTelemetry traces there, as OTLP over HTTP: http://HOST:4318/v1/traces.",
+        ),
+    ] = None,
     ca: options.Ca = None,
     certificate: options.Certificate = None,
     key: options.Key = None,
@@ -70,6 +77,7 @@ def up(
             services=OBSERVED if observe else ALL_SERVICES,
             models=names_of(models),
             first=names_of(first) or frozenset(),
+            traces=traces,
             tls=Server(ca=ca, certificate=certificate, key=key).encryption(),
         )
         commands.up(settings, detach=detach, listener=progress)

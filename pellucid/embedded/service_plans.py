@@ -104,6 +104,7 @@ def _plan_triton(
         "--allow-gpu-metrics=false",
         f"--exit-timeout-secs={max(1, int(settings.stop_grace_s) - 2)}",
         f"--backend-config=python,shm-region-prefix-name={prefix}",
+        *([] if settings.traces is None else _trace_arguments(settings.traces)),
     )
     return ServicePlan(
         name="triton",
@@ -113,6 +114,18 @@ def _plan_triton(
         needs_children=True,  # the processes of its backends
         leftovers=f"{prefix}*",
     )
+
+
+def _trace_arguments(endpoint: str) -> list[str]:
+    """For Triton, which goes on with the traces of those who call it."""
+    chosen = (
+        "mode=opentelemetry",
+        f"opentelemetry,url={endpoint}",
+        "opentelemetry,resource=service.name=triton",
+        "level=TIMESTAMPS",
+        "rate=1",
+    )
+    return [f"--trace-config={one}" for one in chosen]
 
 
 def _plan_prometheus(settings: SystemSettings, ports: Mapping[str, int]) -> ServicePlan:
@@ -182,6 +195,8 @@ def _variables(
         "PORT": str(ports[name]),
         "METRICS_PORT": str(ports[f"{name}_metrics"]),
     }
+    if settings.traces is not None:
+        values["TRACES_ENDPOINT"] = settings.traces
     peers = {"TRITON_URL": "triton"}
     if name == "gateway":
         peers |= {"PREPROCESS_URL": "preprocess", "EXPLAIN_URL": "explain"}

@@ -37,6 +37,9 @@ class SystemSettings(BaseModel):
     """What to start; tests of one service may want Triton alone."""
     variables: dict[str, str] = Field(default_factory=dict)
     """Environment variables for the services, e.g. `PELLUCID_EXPLAIN_WORKERS`."""
+    traces: str | None = None
+    """Where the services and Triton send OpenTelemetry traces: OTLP over HTTP, e.g.
+    `http://localhost:4318/v1/traces`."""
     tls: Tls | None = None
     """How health is asked of a service that speaks TLS as `PELLUCID_<SERVICE>_TLS_CERTIFICATE`
     says, here or in `variables`; if absent, that very certificate is trusted."""

@@ -17,7 +17,7 @@ from grpc_status import rpc_status
 
 from pellucid.errors import InvalidArgument, PellucidError
 from pellucid.metadata import REQUEST_ID
-from pellucid.serving import metrics, request_id
+from pellucid.serving import metrics, request_id, tracing
 from pellucid.serving.admission import Admission
 from pellucid.serving.deadline import CLOCK_SLACK_S
 from pellucid.serving.memory import Trimmer
@@ -117,6 +117,7 @@ async def _call(path: str, kind: str, context: Context) -> AsyncIterator[tuple[s
     metrics.RECEIVED.labels(*labels).inc()
     call_id = request_id.adopt(context.invocation_metadata())
     context.set_trailing_metadata(((REQUEST_ID, call_id),))
+    span = tracing.answering(path, context.invocation_metadata(), call_id)
     start, code, reason = perf_counter(), grpc.StatusCode.OK, ""
     try:
         yield labels
@@ -140,6 +141,7 @@ async def _call(path: str, kind: str, context: Context) -> AsyncIterator[tuple[s
         await _abort(context, bug_status(), call_id)
     finally:
         _record(path, labels, code, reason, perf_counter() - start, call_id)
+        tracing.ended(span, code, reason)
 
 
 def _record(

@@ -1,4 +1,4 @@
-"""Logs as JSON lines on standard error: one event with fields, and the request's id."""
+"""Logs as JSON lines on standard error: an event with fields, the ids of request and trace."""
 
 import logging
 import sys
@@ -6,16 +6,18 @@ from typing import Final
 
 import structlog
 
-from pellucid.serving import request_id
+from pellucid.serving import request_id, tracing
 
 _OURS: Final = ("pellucid", "gateway", "preprocess_service", "explain_service", "__main__")
 
 
-def _add_request_id(
+def _add_ids(
     logger: object, method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     if current := request_id.current():
         event.setdefault("request_id", current)
+    if trace_id := tracing.trace_id():
+        event["trace_id"] = trace_id
     return event
 
 
@@ -25,7 +27,7 @@ def configure(service: str, level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_request_id,
+        _add_ids,
         structlog.processors.format_exc_info,
     ]
     structlog.configure(

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 from pellucid.addresses import address
-from pellucid.serving import metrics
+from pellucid.serving import metrics, tracing
 from pellucid.serving.channels import KEEPALIVE_MS, server_credentials
 from pellucid.serving.deadline import Shutdown
 from pellucid.serving.interceptor import CallInterceptor
@@ -72,6 +72,7 @@ class Server:
             RuntimeError: the port is taken.
         """
         settings = self._settings
+        self._traces = tracing.start(self._service.name, settings)
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(settings.max_concurrent_rpcs)],
             options=_options(settings),
@@ -158,6 +159,8 @@ class Server:
         await asyncio.to_thread(self._metrics.shutdown)
         self._metrics.server_close()
         self._metrics_thread.join()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.shutdown)
         log.info("stopped")
 
 

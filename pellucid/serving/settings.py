@@ -6,7 +6,7 @@ Each field can be set through the environment: `PELLUCID_GATEWAY_PORT=50050` set
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import AnyHttpUrl, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -43,6 +43,11 @@ class ServiceSettings(BaseSettings):
     """Whether clients may ask for the contracts."""
     log_level: str = "INFO"
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
+    traces_endpoint: AnyHttpUrl | None = None
+    """Where OpenTelemetry traces are sent as OTLP over HTTP, e.g.
+    `http://collector:4318/v1/traces`; absent, none are made."""
+    traces_share: float = Field(default=1.0, ge=0, le=1)
+    """Of the requests that are traced, where the caller does not say."""
     tls_certificate: Path | None = None
     """PEM chain of this service; with `tls_key`, the server speaks TLS only. The three files are
     read again for every new connection, so that they may be renewed."""

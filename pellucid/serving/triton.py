@@ -22,8 +22,8 @@ from pellucid.errors import (
     ModelNotReady,
     PellucidError,
 )
-from pellucid.serving import request_id
-from pellucid.serving.channels import open_triton_channel
+from pellucid.serving import request_id, tracing
+from pellucid.serving.channels import TRITON_INFER, open_triton_channel
 from pellucid.serving.deadline import Deadline
 from pellucid.serving.served_model import UNKNOWN_PRECISION, ServedModel
 from pellucid.serving.settings import TritonSettings
@@ -129,7 +129,8 @@ class TritonInference:
             request.outputs.add(name=FEATURES)
         timeout = min(deadline.timeout(), self._timeout_s)
         try:
-            response = await self._stub.ModelInfer(request, timeout=timeout)
+            with tracing.calling(*TRITON_INFER) as metadata:
+                response = await self._stub.ModelInfer(request, timeout=timeout, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise translate(error, model, deadline, self._mark_stale) from error
         return check_answer(response, model, len(batch), self._mark_stale)

@@ -18,7 +18,7 @@ from tests.support.cards import served
 
 def caller(cancellation: Cancellation | None = None, *, seconds: float = 60) -> Caller:
     """Somebody who waits so long, unless it is cancelled."""
-    return Caller(cancellation or Cancellation(), Deadline.after(seconds), request_id="")
+    return Caller(cancellation or Cancellation(), Deadline.after(seconds))
 
 
 def explain_input(

@@ -11,6 +11,7 @@ from pellucid.api.gateway.v1 import gateway_pb2_grpc
 from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.system import EmbeddedSystem
 from tests.support.known_models import binary_model, planted_patch_model, planted_tone_model
+from tests.support.trace_collector import TraceCollector, collecting
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +27,16 @@ def system_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def system(system_repository: Path, system_state: Path) -> Iterator[EmbeddedSystem]:
+def traces() -> Iterator[TraceCollector]:
+    """Where the system sends its traces."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def system(
+    system_repository: Path, system_state: Path, traces: TraceCollector
+) -> Iterator[EmbeddedSystem]:
     """A system that serves a picture, a sound and a single-logit model."""
     for make in (planted_patch_model, planted_tone_model, binary_model):
         make(system_repository)
@@ -34,6 +44,7 @@ def system(system_repository: Path, system_state: Path) -> Iterator[EmbeddedSyst
         repository=system_repository,
         state_dir=system_state,
         gateway_port=0,
+        traces=traces.endpoint,
     )
     with EmbeddedSystem(settings) as running:
         yield running
