@@ -135,7 +135,8 @@ class TritonCalls:
             _add(request, "input", inputs[start : start + rows])
             requests.append((request, len(inputs[start : start + rows])))
         calls = [
-            self._submit(partial(self._call, model, request, count, caller)) for request, count in requests
+            self._submit(partial(self._call, model, request, count, caller))
+            for request, count in requests
         ]
         return joined(model, [caller.wait(call) for call in calls])
 

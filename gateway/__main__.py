@@ -11,6 +11,7 @@ from gateway.classification import Classifier
 from gateway.explanation import Explainer
 from gateway.health import HealthWatch, serving
 from gateway.peers import EXPLAIN, PREPROCESS, ExplainPeer, PreprocessPeer
+from gateway.quotas import Quotas
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.similar_cases import SimilarCases
@@ -42,7 +43,8 @@ async def main(settings: GatewaySettings) -> None:
             open_channel(settings.preprocess_url, settings)
         )
         explain = await stack.enter_async_context(open_channel(settings.explain_url, settings))
-        servicer = build(catalogue, inference, preprocess, explain, settings)
+        quotas = await stack.enter_async_context(Quotas(settings))
+        servicer = build(catalogue, inference, preprocess, explain, quotas, settings)
         register = partial(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, servicer)
         server = await stack.enter_async_context(Server(settings, SERVICE, register))
 
@@ -67,6 +69,7 @@ def build(
     inference: TritonInference,
     preprocess: grpc.aio.Channel,
     explain: grpc.aio.Channel,
+    quotas: Quotas,
     settings: GatewaySettings,
 ) -> GatewayServicer:
     """The gateway's use cases over Triton and the channels to the services behind it."""
@@ -79,6 +82,7 @@ def build(
         classifier,
         Explainer(classifier, to_explain, catalogue.mark_stale),
         similar_cases,
+        quotas,
         settings,
     )
 

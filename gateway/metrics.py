@@ -27,6 +27,9 @@ UNLIKE: Final = Counter(
 EXPLANATIONS: Final = Counter(
     "pellucid_explained_maps", "Finished maps that were passed on.", ("model", "method")
 )
+UNCOUNTED: Final = Counter(
+    "pellucid_quota_uncounted", "Calls that no quota counted, because its store did not answer."
+)
 PEER_UP: Final = Gauge(
     "pellucid_peer_up", "Whether a service behind this one is healthy.", ("peer",)
 )

@@ -10,6 +10,7 @@ from gateway.capabilities import Capabilities
 from gateway.classification import Classifier, Wanted
 from gateway.explanation import Explainer
 from gateway.predictions import encode_prediction
+from gateway.quotas import Quotas
 from gateway.settings import GatewaySettings
 from gateway.similar_cases import SimilarCases
 from pellucid.api.explain.v1 import explain_pb2
@@ -28,6 +29,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         classifier: Classifier,
         explainer: Explainer,
         similar_cases: SimilarCases,
+        quotas: Quotas,
         settings: GatewaySettings,
     ) -> None:
         """Answer with these use cases."""
@@ -35,6 +37,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self._classifier = classifier
         self._explainer = explainer
         self._similar_cases = similar_cases
+        self._quotas = quotas
         self._settings = settings
 
     async def GetCapabilities(  # noqa: N802 - the name in the contract
@@ -47,6 +50,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.ClassifyRequest, context: Context
     ) -> gateway_pb2.ClassifyResponse:
         """Classify one file."""
+        await self._quotas.count_prediction(context)
         classified = await self._classifier.classify(
             request.model,
             request.content,
@@ -68,6 +72,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.ExplainRequest, context: Context
     ) -> AsyncIterator[gateway_pb2.ExplainResponse]:
         """Classify one file and explain the answer."""
+        await self._quotas.count_explanation(context)
         explaining = self._explainer.explain(request, self._deadline(context))
         async with aclosing(explaining) as responses:
             async for response in responses:
@@ -77,6 +82,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.FindSimilarRequest, context: Context
     ) -> gateway_pb2.FindSimilarResponse:
         """Classify one file and find cases like it."""
+        await self._quotas.count_prediction(context)
         return await self._similar_cases.find(request, self._deadline(context))
 
     def _deadline(self, context: Context) -> Deadline:

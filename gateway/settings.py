@@ -29,6 +29,17 @@ class GatewaySettings(TritonSettings):
     index_dir: Path | None = None
     """Folder of the models' indices of cases, each named after its model; without it there are
     none. `pellucid index build` writes them."""
+    quota: str = ""
+    """How often one client may classify, or look for similar cases, e.g. `20/second; 600/minute`:
+    one more is answered QUOTA_EXCEEDED. Empty: as often as it likes."""
+    explain_quota: str = ""
+    """The same of explanations, e.g. `10/minute`."""
+    quota_store: str = "memory://"
+    """Where calls are counted: `redis://HOST:6379` for all gateways together, by default each for
+    itself."""
+    client_header: str = ""
+    """Metadata that names the client, where an edge in front sets it, e.g. `x-forwarded-for`;
+    without one a client is known by its certificate, or by its address."""
     preprocess_timeout_s: float = Field(default=60.0, gt=0)
     """Longest wait for the preprocess service, whatever the caller's deadline."""
     explain_timeout_s: float = Field(default=30.0, gt=0)

@@ -14,6 +14,7 @@ PellucidError
 ├── IndexUnavailable         INDEX_UNAVAILABLE       the model has no index of cases that fits it
 ├── MethodUnavailable        METHOD_UNAVAILABLE      this model cannot be explained that way
 ├── QueueFull                QUEUE_FULL              come back later
+├── QuotaExceeded            QUOTA_EXCEEDED          this client asked too often: come back later
 ├── BackendUnavailable       BACKEND_UNAVAILABLE     a service behind this one does not answer
 └── DeadlineTooShort         DEADLINE_EXCEEDED       the time was up before there was an answer
 """
@@ -128,6 +129,12 @@ class QueueFull(PellucidError):
     """As many calls, files or explanations as the server holds are running or waiting already."""
 
     reason = "QUEUE_FULL"
+
+
+class QuotaExceeded(PellucidError):
+    """This client asked more often than it may."""
+
+    reason = "QUOTA_EXCEEDED"
 
 
 class BackendUnavailable(PellucidError):

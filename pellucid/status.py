@@ -25,6 +25,7 @@ from pellucid.errors import (
     OutOfDistribution,
     PellucidError,
     QueueFull,
+    QuotaExceeded,
     UnknownLabel,
     UnknownModel,
     UnreadableMedia,
@@ -52,6 +53,7 @@ CODES: Final[dict[type[PellucidError], grpc.StatusCode]] = {
     IndexUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
     MethodUnavailable: grpc.StatusCode.FAILED_PRECONDITION,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     BackendUnavailable: grpc.StatusCode.UNAVAILABLE,
     DeadlineTooShort: grpc.StatusCode.DEADLINE_EXCEEDED,
 }

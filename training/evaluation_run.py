@@ -54,6 +54,9 @@ def evaluate_model(request: Request, places: Places, html: Path | None = None) -
     path = places.repository / request.model / "card.yaml"
     if into_card:
         ModelFolder.read(path.parent)
+    if html is not None:
+        # Now, not after an hour.
+        html.parent.mkdir(parents=True, exist_ok=True)
     networks = _networks(request, places)
     if request.split == "test":
         count_look(path, request.settled)

@@ -22,6 +22,7 @@ from pellucid.errors import (
     OutOfDistribution,
     PellucidError,
     QueueFull,
+    QuotaExceeded,
     UnknownModel,
     family,
 )
@@ -54,6 +55,7 @@ _CODES: Final[tuple[tuple[type[PellucidError], Exit], ...]] = (
     (ModelBroken, Exit.INTERNAL),
     (ModelChanged, Exit.UNAVAILABLE),
     (QueueFull, Exit.UNAVAILABLE),
+    (QuotaExceeded, Exit.UNAVAILABLE),
     (BackendUnavailable, Exit.UNAVAILABLE),
     (DeadlineTooShort, Exit.DEADLINE),
 )

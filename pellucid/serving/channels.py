@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import grpc
 import structlog
 
+from pellucid.serving.renewed_channel import RenewedChannel
 from pellucid.serving.settings import ServiceSettings, TritonSettings
 
 log = structlog.get_logger(__name__)
@@ -64,50 +65,43 @@ def channel_options(
 def open_channel(target: str, settings: ServiceSettings) -> grpc.aio.Channel:
     """Open a channel to a service behind this one, as its settings say."""
     options = channel_options(settings.max_message_bytes)
-    return _open(target, peer_credentials(settings), options)
+    opened: grpc.aio.Channel = _open(grpc.aio, target, settings.peer_ca, settings, options)
+    return opened
 
 
 def open_triton_channel(url: str, settings: TritonSettings) -> grpc.aio.Channel:
     """Open a channel to Triton, as the settings say; inferences without an answer are retried."""
     options = channel_options(settings.max_message_bytes, TRITON_INFER)
-    return _open(url, triton_credentials(settings), options)
+    opened: grpc.aio.Channel = _open(grpc.aio, url, settings.triton_ca, settings, options)
+    return opened
 
 
 def open_blocking_triton_channel(url: str, settings: TritonSettings) -> grpc.Channel:
     """The same for threads: its calls block, or give futures."""
     options = channel_options(settings.max_message_bytes, TRITON_INFER)
-    credentials = triton_credentials(settings)
-    if credentials is None:
-        return grpc.insecure_channel(url, options)
-    return grpc.secure_channel(url, credentials, options)
-
-
-def peer_credentials(settings: ServiceSettings) -> grpc.ChannelCredentials | None:
-    """What calls to the services behind this one are encrypted with; None for plain text."""
-    return _credentials(settings.peer_ca, settings)
-
-
-def triton_credentials(settings: TritonSettings) -> grpc.ChannelCredentials | None:
-    """What calls to Triton are encrypted with; None for plain text."""
-    return _credentials(settings.triton_ca, settings)
+    opened: grpc.Channel = _open(grpc, url, settings.triton_ca, settings, options)
+    return opened
 
 
 def _open(
-    target: str, credentials: grpc.ChannelCredentials | None, options: list[tuple[str, int | str]]
-) -> grpc.aio.Channel:
-    if credentials is None:
-        return grpc.aio.insecure_channel(target, options)
-    return grpc.aio.secure_channel(target, credentials, options)
-
-
-def _credentials(
-    authorities: Path | None, settings: ServiceSettings
-) -> grpc.ChannelCredentials | None:
+    kind: Any,
+    target: str,
+    authorities: Path | None,
+    settings: ServiceSettings,
+    options: list[tuple[str, int | str]],
+) -> Any:
+    """A channel of `grpc` or `grpc.aio`: plain, or with TLS where there are `authorities`."""
     if authorities is None:
-        return None
-    return grpc.ssl_channel_credentials(
-        authorities.read_bytes(), _read(settings.peer_key), _read(settings.peer_certificate)
-    )
+        return kind.insecure_channel(target, options)
+
+    def opened() -> Any:
+        credentials = grpc.ssl_channel_credentials(
+            authorities.read_bytes(), _read(settings.peer_key), _read(settings.peer_certificate)
+        )
+        return kind.secure_channel(target, credentials, options)
+
+    files = (authorities, settings.peer_key, settings.peer_certificate)
+    return RenewedChannel(opened, [path for path in files if path is not None])
 
 
 def server_credentials(settings: ServiceSettings) -> grpc.ServerCredentials | None:

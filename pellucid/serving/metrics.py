@@ -5,7 +5,7 @@ from importlib import metadata
 from typing import Final
 
 import grpc
-from prometheus_client import Counter, Histogram, Info
+from prometheus_client import Counter, Gauge, Histogram, Info
 
 from pellucid.errors import family
 from pellucid.status import BUG
@@ -32,6 +32,11 @@ LOOP_LAG = Histogram(
     "pellucid_event_loop_lag_seconds",
     "How much later than asked for the event loop wakes up, in seconds.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+CERTIFICATE_EXPIRY = Gauge(
+    "pellucid_certificate_expiry_timestamp_seconds",
+    "When the first certificate of a file expires, in seconds since 1970; 0 if it is unreadable.",
+    ("setting",),
 )
 BUILD = Info("pellucid_build", "Versions of Pellucid and of what it runs on.")
 BUILD.info(

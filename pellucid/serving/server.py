@@ -15,6 +15,7 @@ from prometheus_client import start_http_server
 
 from pellucid.addresses import address
 from pellucid.serving import metrics, tracing
+from pellucid.serving.certificates import publish_expiry
 from pellucid.serving.channels import KEEPALIVE_MS, server_credentials
 from pellucid.serving.deadline import Shutdown
 from pellucid.serving.interceptor import CallInterceptor
@@ -92,6 +93,7 @@ class Server:
         for method in self._service.methods:
             kind = "server_stream" if method.server_streaming else "unary"
             metrics.create_series(self._service.full_name, method.name, kind)
+        publish_expiry(settings)
         self._metrics, self._metrics_thread = start_http_server(
             settings.metrics_port, settings.host
         )

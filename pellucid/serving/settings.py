@@ -49,8 +49,8 @@ class ServiceSettings(BaseSettings):
     traces_share: float = Field(default=1.0, ge=0, le=1)
     """Of the requests that are traced, where the caller does not say."""
     tls_certificate: Path | None = None
-    """PEM chain of this service; with `tls_key`, the server speaks TLS only. The three files are
-    read again for every new connection, so that they may be renewed."""
+    """PEM chain of this service; with `tls_key`, the server speaks TLS only. These and the
+    other files of certificates are read again for new connections, so that they may be renewed."""
     tls_key: Path | None = None
     """PEM key of this service."""
     tls_client_ca: Path | None = None

@@ -20,6 +20,7 @@ from pellucid.errors import (
     OutOfDistribution,
     PellucidError,
     QueueFull,
+    QuotaExceeded,
     UnknownModel,
     UnreadableMedia,
 )
@@ -221,6 +222,7 @@ def test_wrong_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
         (MethodUnavailable("no gradient copy", field="methods[0]"), 4),
         (ModelNotReady("loading"), 5),
         (QueueFull("full"), 5),
+        (QuotaExceeded("too often"), 5),
         (DeadlineTooShort("too short"), 6),
         (grpc.StatusCode.INTERNAL, 7),
     ],

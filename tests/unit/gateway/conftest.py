@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from gateway.__main__ import build
+from gateway.quotas import Quotas
 from gateway.settings import GatewaySettings
 from pellucid.api.explain.v1 import explain_pb2_grpc
 from pellucid.api.gateway.v1 import gateway_pb2_grpc
@@ -84,7 +85,8 @@ async def stage(settings: GatewaySettings) -> AsyncIterator[Stage]:
         explain_server, to_explain = await stack.enter_async_context(
             serve(explain_pb2_grpc.add_ExplainServiceServicer_to_server, explain)
         )
-        servicer = build(catalogue, inference, to_preprocess, to_explain, settings)
+        quotas = await stack.enter_async_context(Quotas(settings))
+        servicer = build(catalogue, inference, to_preprocess, to_explain, quotas, settings)
         _, channel = await stack.enter_async_context(
             serve(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, servicer)
         )
