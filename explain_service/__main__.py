@@ -62,7 +62,7 @@ async def serve(
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = (
             _watch(server, catalogue, registry, checked),
-            check_copies(catalogue, copies, checked),
+            check_copies(catalogue, copies, checked, settings.pool),
         )
         for task in tasks:
             stack.callback(group.create_task(task).cancel)

@@ -17,16 +17,22 @@ RETRY_S = 0.5
 
 
 async def check_copies(
-    catalogue: ModelCatalogue, copies: GradientCopies, checked: asyncio.Event
+    catalogue: ModelCatalogue,
+    copies: GradientCopies,
+    checked: asyncio.Event,
+    pool: frozenset[str] = frozenset(),
 ) -> None:
     """Load and check the copy of each model, so that the capabilities say how far it drifts.
 
-    `checked` is set once Triton serves something and every copy of it was tried.
+    `checked` is set once Triton serves something and every copy of it was tried; of a `pool`, by
+    names of models or frameworks, those alone.
     """
     cancellation = Cancellation()
     try:
         async for models in catalogue.changes():
             for model in models:
+                if pool and pool.isdisjoint((model.card.name, model.card.framework)):
+                    continue
                 while not await asyncio.to_thread(_check, copies, model, cancellation):
                     await asyncio.sleep(RETRY_S)
             if models:

@@ -17,6 +17,9 @@ class ExplainSettings(TritonSettings):
 
     model_repository: Path = Path("triton_repo")
     """Folder of the models; gradient copies read the weights there."""
+    pool: frozenset[str] = frozenset()
+    """Names or frameworks of the models that the gateway's `explain_pools` send here, as JSON:
+    gradient copies of others are not loaded before somebody asks. Empty: all models."""
     workers: int = Field(default=2, ge=1, le=64)
     """Explanations at once, each on its own thread."""
     queue_length: int = Field(default=16, ge=0, le=1_000)

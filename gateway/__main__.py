@@ -1,6 +1,7 @@
 """Run the gateway: `python -m gateway`."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -10,7 +11,7 @@ from gateway.capabilities import Capabilities
 from gateway.classification import Classifier
 from gateway.explanation import Explainer
 from gateway.health import HealthWatch, serving
-from gateway.peers import EXPLAIN, PREPROCESS, ExplainPeer, PreprocessPeer
+from gateway.peers import EXPLAIN, PREPROCESS, ExplainPeer, ExplainPools, PreprocessPeer
 from gateway.quotas import Quotas
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
@@ -43,8 +44,12 @@ async def main(settings: GatewaySettings) -> None:
             open_channel(settings.preprocess_url, settings)
         )
         explain = await stack.enter_async_context(open_channel(settings.explain_url, settings))
+        pools = {
+            name: await stack.enter_async_context(open_channel(url, settings))
+            for name, url in settings.explain_pools.items()
+        }
         quotas = await stack.enter_async_context(Quotas(settings))
-        servicer = build(catalogue, inference, preprocess, explain, quotas, settings)
+        servicer = build(catalogue, inference, preprocess, explain, pools, quotas, settings)
         register = partial(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, servicer)
         server = await stack.enter_async_context(Server(settings, SERVICE, register))
 
@@ -55,6 +60,8 @@ async def main(settings: GatewaySettings) -> None:
             "triton": triton_ready,
             "preprocess": serving(preprocess, PREPROCESS),
             "explain": serving(explain, EXPLAIN),
+            # Where one of these is away, the models of the others are explained all the same.
+            **{f"explain {name}": serving(pool, EXPLAIN) for name, pool in pools.items()},
         }
         await server.report(EXPLAIN_CALL, ready=False)
         watch = HealthWatch(checks, NEEDS, server.report, settings)
@@ -69,12 +76,16 @@ def build(
     inference: TritonInference,
     preprocess: grpc.aio.Channel,
     explain: grpc.aio.Channel,
+    pools: Mapping[str, grpc.aio.Channel],
     quotas: Quotas,
     settings: GatewaySettings,
 ) -> GatewayServicer:
     """The gateway's use cases over Triton and the channels to the services behind it."""
     to_preprocess = PreprocessPeer(preprocess, settings.preprocess_timeout_s)
-    to_explain = ExplainPeer(explain, settings.explain_timeout_s)
+    to_explain = ExplainPools(
+        ExplainPeer(explain, settings.explain_timeout_s),
+        {name: ExplainPeer(channel, settings.explain_timeout_s) for name, channel in pools.items()},
+    )
     classifier = Classifier(catalogue, inference, to_preprocess, settings)
     similar_cases = SimilarCases(classifier, settings)
     return GatewayServicer(

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from gateway.peers import RESERVE_S, ExplainPeer, PreprocessPeer
+from gateway.peers import RESERVE_S, ExplainPeer, ExplainPools, PreprocessPeer
 from gateway.settings import GatewaySettings
 from gateway.similar_cases import SimilarCases
 from pellucid.api.explain.v1 import explain_pb2, methods_pb2
@@ -37,14 +37,14 @@ class Capabilities:
         self,
         catalogue: ModelCatalogue,
         preprocess: PreprocessPeer,
-        explain: ExplainPeer,
+        pools: ExplainPools,
         similar_cases: SimilarCases,
         settings: GatewaySettings,
     ) -> None:
         """Ask these services; the gateway's own limits are in `settings`."""
         self._catalogue = catalogue
         self._preprocess = preprocess
-        self._explain = explain
+        self._pools = pools
         self._similar_cases = similar_cases
         self._settings = settings
 
@@ -60,12 +60,16 @@ class Capabilities:
             BackendUnavailable: Triton or the preprocess service does not answer.
             DeadlineTooShort: the time is up.
         """
-        entries, limits, (methods, why_not) = await asyncio.gather(
-            self._catalogue.entries(), self._preprocess.limits(deadline), self._methods(deadline)
+        pools = list(self._pools)
+        entries, limits, answers = await asyncio.gather(
+            self._catalogue.entries(),
+            self._preprocess.limits(deadline),
+            asyncio.gather(*(self._methods(pool, deadline) for pool in pools)),
         )
+        methods = dict(zip(pools, answers, strict=True))
         wanted = media_type.partition(";")[0].strip().lower()
         described = [
-            await self._ready(entry.model, limits, methods, why_not)
+            await self._ready(entry.model, limits, *methods[self._pools.of(entry.model.card)])
             if entry.model
             else _waiting(entry)
             for entry in entries
@@ -87,11 +91,13 @@ class Capabilities:
         model.indexed_cases = await self._similar_cases.count(served)
         return model
 
-    async def _methods(self, deadline: Deadline) -> tuple[dict[str, explain_pb2.ModelMethods], str]:
+    async def _methods(
+        self, pool: ExplainPeer, deadline: Deadline
+    ) -> tuple[dict[str, explain_pb2.ModelMethods], str]:
         """Methods by model, and why a model that is not among them has none."""
         wait = min(deadline.timeout(3 * RESERVE_S), self._settings.methods_timeout_s)
         try:
-            answers = await self._explain.methods(Deadline.after(wait))
+            answers = await pool.methods(Deadline.after(wait))
         except (BackendUnavailable, DeadlineTooShort) as error:
             return {}, error.message
         return {answer.model: answer for answer in answers}, "the explain service does not know it"

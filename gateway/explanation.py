@@ -6,13 +6,14 @@ from typing import Final
 
 from gateway import metrics
 from gateway.classification import Classified, Classifier, Wanted
-from gateway.peers import ExplainPeer
+from gateway.peers import ExplainPools
 from gateway.predictions import encode_explained_input
 from pellucid.api.explain.v1 import explain_pb2, explanation_pb2, methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.parameters import check_method_count
 from pellucid.scores import check_targets, resolve_targets
 from pellucid.serving.deadline import Deadline
+from pellucid.serving.served_model import ServedModel
 from pellucid.serving.triton import MarkStale, changed
 
 _PASSED_ON: Final = ("targets", "progress", "partial", "explanation", "failure", "comparison")
@@ -29,10 +30,10 @@ class Explainer:
     must add up with scores of its own graph.
     """
 
-    def __init__(self, classifier: Classifier, explain: ExplainPeer, mark_stale: MarkStale) -> None:
-        """Classify with `classifier`, have it explained by `explain`."""
+    def __init__(self, classifier: Classifier, pools: ExplainPools, mark_stale: MarkStale) -> None:
+        """Classify with `classifier`, have it explained by one of `pools`."""
         self._classifier = classifier
-        self._explain = explain
+        self._pools = pools
         self._mark_stale = mark_stale
 
     async def plan(
@@ -45,11 +46,11 @@ class Explainer:
             UnknownModel, ModelNotReady, ModelBroken, MethodUnavailable: the model cannot do it.
             BackendUnavailable, DeadlineTooShort: it cannot be done now.
         """
-        await self._check(request)
+        model = await self._check(request)
         inner = explain_pb2.PlanRequest(
             model=request.model, methods=request.methods, options=request.options
         )
-        return (await self._explain.plan(inner, deadline)).methods
+        return (await self._pools.of(model.card).plan(inner, deadline)).methods
 
     async def explain(
         self, request: gateway_pb2.ExplainRequest, deadline: Deadline
@@ -91,7 +92,8 @@ class Explainer:
             model_version=classified.model.version,
             weights_digest=classified.model.weights_digest,
         )
-        async with aclosing(self._explain.explain(inner, deadline)) as events:
+        peer = self._pools.of(classified.model.card)
+        async with aclosing(peer.explain(inner, deadline)) as events:
             accepted = _accepted(await anext(events), classified.windows[window].digest)
             explained = encode_explained_input(classified, window, accepted.queue_position)
             yield gateway_pb2.ExplainResponse(prediction=explained)
@@ -101,11 +103,12 @@ class Explainer:
 
     async def _check(
         self, request: gateway_pb2.PlanExplainRequest | gateway_pb2.ExplainRequest
-    ) -> None:
+    ) -> ServedModel:
         """Refuse what can be refused for nothing; the explain service checks all the rest."""
         check_method_count(len(request.methods), "methods")
         model = await self._classifier.model(request.model)
         check_targets(model.card, request.options.targets, "options.targets")
+        return model
 
     def _passed_on(
         self, event: explain_pb2.ExplainResponse, classified: Classified

@@ -1,7 +1,7 @@
 """The services behind the gateway, each as a few typed calls that raise only the error family."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import grpc
 from pellucid.api.common.v1 import contract_pb2
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
 from pellucid.api.preprocess.v1 import preprocess_pb2, preprocess_pb2_grpc
+from pellucid.cards import Card
 from pellucid.errors import BackendUnavailable, DeadlineTooShort
 from pellucid.serving import tracing
 from pellucid.serving.deadline import Deadline
@@ -141,3 +142,22 @@ class ExplainPeer(_Peer):
                     yield event
             finally:
                 call.cancel()
+
+
+class ExplainPools:
+    """Explain services, each for models of its own; one for all the others."""
+
+    def __init__(self, default: ExplainPeer, pools: Mapping[str, ExplainPeer]) -> None:
+        """Choose among `pools`, by a model's name or framework, and `default`."""
+        self._default = default
+        self._pools = pools
+
+    def __iter__(self) -> Iterator[ExplainPeer]:
+        """All of them."""
+        yield self._default
+        yield from self._pools.values()
+
+    def of(self, card: Card) -> ExplainPeer:
+        """The service that explains a model."""
+        by_framework = self._pools.get(card.framework, self._default)
+        return self._pools.get(card.name, by_framework)

@@ -20,6 +20,9 @@ class GatewaySettings(TritonSettings):
     """Address of the preprocess service, `host:port`."""
     explain_url: str = "127.0.0.1:50053"
     """Address of the explain service, `host:port`."""
+    explain_pools: dict[str, str] = Field(default_factory=dict)
+    """Addresses of explain services for some models alone, by a model's name or framework, as JSON:
+    `{"keras": "explain-keras:50053"}`. The others are explained at `explain_url`."""
     max_content_bytes: int = Field(default=32 << 20, ge=1 << 10)
     """Largest file; the preprocess service may read less. Well below `max_message_bytes`, so that a
     file that is too large is answered with an error that names the limit."""

@@ -230,6 +230,11 @@ class Card(_Frozen):
         return tuple(sorted(every, key=lambda one: baseline_name(one) != self.default_baseline))
 
     @property
+    def framework(self) -> str:
+        """Of the model's network: `torch`, `keras` or `onnx`; empty where it has none."""
+        return self.architecture.framework if self.architecture else ""
+
+    @property
     def logits(self) -> int:
         """Width of the served output."""
         return 1 if self.output.activation is Activation.BINARY_SIGMOID else len(self.labels)

@@ -40,18 +40,28 @@ class Copies:
             raise self.errors.pop(0)
 
 
-async def tried(*told: list[ServedModel], errors: tuple[Exception, ...] = ()) -> list[str]:
+async def tried(
+    *told: list[ServedModel],
+    errors: tuple[Exception, ...] = (),
+    pool: frozenset[str] = frozenset(),
+) -> list[str]:
     """Which copies were tried until all were, where the catalogue tells of these models."""
     catalogue, copies, checked = Catalogue(), Copies(*errors), asyncio.Event()
     for models in told:
         catalogue.models.put_nowait(models)
-    task = asyncio.create_task(check_copies(catalogue, copies, checked))  # type: ignore[arg-type]
+    task = asyncio.create_task(check_copies(catalogue, copies, checked, pool))  # type: ignore[arg-type]
     try:
         async with asyncio.timeout(10):
             await checked.wait()
     finally:
         task.cancel()
     return copies.tried
+
+
+async def test_of_a_pool_only_its_own_models_are_tried() -> None:
+    keras = served(card(name="third", facts={"architecture": {"framework": "keras"}}))
+    told = [FIRST, SECOND, keras]
+    assert await tried(told, pool=frozenset({"keras", "second"})) == ["second", "third"]
 
 
 async def test_every_model_is_tried_once_there_is_one() -> None:

@@ -70,7 +70,13 @@ def settings() -> GatewaySettings:
 
 
 @pytest.fixture
-async def stage(settings: GatewaySettings) -> AsyncIterator[Stage]:
+def pools() -> dict[str, Explain]:
+    """Explain services for some models alone; a test may have some."""
+    return {}
+
+
+@pytest.fixture
+async def stage(settings: GatewaySettings, pools: dict[str, Explain]) -> AsyncIterator[Stage]:
     preprocess, explain = Preprocess(), Explain()
     async with AsyncExitStack() as stack:
         triton = await stack.enter_async_context(ScriptedTriton())
@@ -85,8 +91,15 @@ async def stage(settings: GatewaySettings) -> AsyncIterator[Stage]:
         explain_server, to_explain = await stack.enter_async_context(
             serve(explain_pb2_grpc.add_ExplainServiceServicer_to_server, explain)
         )
+        to_pools = {}
+        for name, pool in pools.items():
+            _, to_pools[name] = await stack.enter_async_context(
+                serve(explain_pb2_grpc.add_ExplainServiceServicer_to_server, pool)
+            )
         quotas = await stack.enter_async_context(Quotas(settings))
-        servicer = build(catalogue, inference, to_preprocess, to_explain, quotas, settings)
+        servicer = build(
+            catalogue, inference, to_preprocess, to_explain, to_pools, quotas, settings
+        )
         _, channel = await stack.enter_async_context(
             serve(gateway_pb2_grpc.add_GatewayServiceServicer_to_server, servicer)
         )
