@@ -7,7 +7,7 @@ from time import perf_counter
 
 from rich.console import Console
 
-from benchmarks import classify_latency, idle_system, lime_throughput
+from benchmarks import classify_latency, explain_replicas, idle_system, lime_throughput
 from benchmarks.report import Figure, save, show
 from pellucid.embedded.environment import build_environment
 from pellucid.embedded.settings import SystemSettings
@@ -59,6 +59,7 @@ def _measure(samples: int, library_samples: int, repeats: int) -> list[Figure]:
             add("Classify", times)
             speed = lime_throughput.measure(system, REPOSITORY, PICTURE, samples, library_samples)
             add("LIME", speed)
+        add("Replicas", explain_replicas.measure(REPOSITORY, Path(state), PICTURE, 200, 3))
     return figures
 
 
