@@ -9,12 +9,12 @@ from grafana_foundation_sdk.builders import prometheus, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
-from deploy.dashboards.definitions import DASHBOARDS, Dashboard, Panel
+from deploy.dashboards.definitions import DASHBOARDS, PANEL_WIDTH, Dashboard, Panel
 
 _SOURCE: Final = "${source}"
 """The data source that is chosen on the page."""
-_HEIGHT, _WIDTH = 8, 12
-"""Of a panel, in Grafana's grid of 24 columns."""
+_HEIGHT: Final = 8
+"""Of a panel, in rows of Grafana's grid."""
 
 
 def encode(page: Dashboard) -> str:
@@ -42,7 +42,7 @@ def _panel(panel: Panel) -> timeseries.Panel:
         .unit(panel.unit)
         .min(0)
         .height(_HEIGHT)
-        .span(_WIDTH)
+        .span(PANEL_WIDTH)
         .datasource(source)
     )
     for place, (legend, query) in enumerate(panel.queries.items()):

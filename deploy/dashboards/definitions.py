@@ -12,6 +12,11 @@ _GATEWAY: Final = 'grpc_service="pellucid.api.gateway.v1.GatewayService"'
 _CLASSIFY: Final = f'{_GATEWAY},grpc_method="Classify"'
 _EXPLAIN: Final = f'{_GATEWAY},grpc_method="Explain"'
 _FAULTS: Final = 'grpc_code=~"Internal|Unavailable|Unknown|DataLoss"'
+_PROCESS: Final = "{{job}} {{instance}}"
+"""As a legend."""
+
+GRID_COLUMNS, PANEL_WIDTH = 24, 12
+"""Of a page in Grafana, and those that a panel takes."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,11 @@ SERVICE_LEVEL: Final = Dashboard(
         Panel(
             "Errors by reason",
             "reqps",
-            {"{{grpc_method}} {{reason}}": _rate("pellucid_errors_total", "grpc_method, reason")},
+            {
+                "{{grpc_method}} {{reason}}": _rate("pellucid_errors_total", "grpc_method, reason")
+                + " > 0"
+            },
+            zero="no call failed or was refused",
         ),
         Panel(
             "Time of Classify",
@@ -255,14 +264,18 @@ CAPACITY: Final = Dashboard(
     "capacity",
     "Pellucid: capacity",
     (
-        Panel("CPU", "short", {"{{instance}}": _rate("process_cpu_seconds_total", "instance")}),
         Panel(
-            "Memory", "bytes", {"{{instance}}": "sum by (instance) (process_resident_memory_bytes)"}
+            "CPU, in cores",
+            "short",
+            {_PROCESS: _rate("process_cpu_seconds_total", "job, instance")},
+        ),
+        Panel(
+            "Memory", "bytes", {_PROCESS: "sum by (job, instance) (process_resident_memory_bytes)"}
         ),
         Panel(
             "Lag of the event loop, 99 %",
             "s",
-            {"{{instance}}": _quantile(0.99, "pellucid_event_loop_lag_seconds", "instance")},
+            {_PROCESS: _quantile(0.99, "pellucid_event_loop_lag_seconds", "job, instance")},
         ),
         Panel(
             "Decoding",

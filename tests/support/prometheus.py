@@ -28,7 +28,7 @@ class Prometheus:
 
     def __init__(self, url: str) -> None:
         """Ask the one at this address."""
-        self._url = url
+        self.url = url
 
     def samples(self, query: str) -> list[float]:
         """The values of a query; none where there is no data, or no answer yet.
@@ -38,7 +38,7 @@ class Prometheus:
         """
         text = urllib.parse.urlencode({"query": query})
         try:
-            with urllib.request.urlopen(f"{self._url}/api/v1/query?{text}") as answer:
+            with urllib.request.urlopen(f"{self.url}/api/v1/query?{text}") as answer:
                 found: Any = json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
             raise ValueError(f"{query}: {error.read().decode()}") from error
