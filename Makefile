@@ -82,10 +82,9 @@ dashboards: $(READY)  ## Write the Grafana dashboards into out/dashboards/
 
 images: $(READY)  ## Build the images with podman; deploy/docker/build.sh says what can be chosen
 	sh deploy/docker/build.sh
-	mkdir -p out/images
-	for name in gateway preprocess explain embedded; do \
-		$(BIN)/python requirements/subset.py $$name > out/images/$$name.txt && \
-		$(BIN)/cyclonedx-py requirements out/images/$$name.txt --output-file out/images/$$name.cdx.json || exit 1; \
+	version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); \
+	for name in gateway preprocess explain triton embedded models; do \
+		$(BIN)/python deploy/docker/sbom.py $$name pellucid/$$name:$$version out/images/$$name.cdx.json || exit 1; \
 	done
 
 cluster-test: $(READY)  ## Run the images in pods and put them to the test

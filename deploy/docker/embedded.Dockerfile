@@ -38,7 +38,7 @@ COPY samples/ /app/samples/
 WORKDIR /app
 ENV PATH=/opt/pellucid/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     MPLCONFIGDIR=/tmp/matplotlib NUMBA_CACHE_DIR=/tmp/numba PELLUCID_CACHE=/opt/triton
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 LABEL org.opencontainers.image.title="pellucid/embedded" \
       org.opencontainers.image.description="Classifiers served with their explanations, in one container" \
       org.opencontainers.image.licenses="Apache-2.0" \

@@ -22,7 +22,7 @@ COPY --from=build /opt/pellucid /opt/pellucid
 COPY --from=build /app /app
 ENV PATH=/opt/pellucid/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     MPLCONFIGDIR=/tmp/matplotlib NUMBA_CACHE_DIR=/tmp/numba
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 LABEL org.opencontainers.image.title="pellucid/explain" \
       org.opencontainers.image.description="The explain service: maps of what a prediction rests on" \
       org.opencontainers.image.licenses="Apache-2.0" \

@@ -21,7 +21,7 @@ COPY --from=build /opt/pellucid /opt/pellucid
 COPY --from=build /app /app
 ENV PATH=/opt/pellucid/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     MPLCONFIGDIR=/tmp/matplotlib NUMBA_CACHE_DIR=/tmp/numba
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 LABEL org.opencontainers.image.title="pellucid/preprocess" \
       org.opencontainers.image.description="The preprocess service: files become tensors" \
       org.opencontainers.image.licenses="Apache-2.0" \

@@ -15,7 +15,7 @@ def efficientnet_v2(
     dropout: float = 0.3,
     pool: Pool = "all",
 ) -> keras.Model:
-    """Build an untrained EfficientNetV2-B0, 5.9 million weights.
+    """Build an untrained EfficientNetV2-B0, at most 5.9 million weights.
 
     Args:
         height: rows of the input: mel bands, the lowest first, or pixels.
@@ -23,11 +23,13 @@ def efficientnet_v2(
         outputs: logits of the last layer, named `logits`.
         channels: planes of the input.
         dropout: share of the pooled features that training hides.
-        pool: how planes become features; see `keras_head`.
+        pool: how planes become features; see `keras_head`. `time` pools the last block, 192 planes:
+            the 1,280 of the convolution after it would be more features than it can learn to weigh.
 
     Returns:
         A flat functional model from float32 `(N, height, width, channels)` to logits
-        `(N, outputs)`. Grad-CAM's usual layer is `top_activation` (1/32 of the size).
+        `(N, outputs)`. Grad-CAM's usual layer is `top_activation`, or `block6h_add` with `time`
+        (1/32 of the size).
     """
     base = keras.applications.EfficientNetV2B0(
         input_tensor=keras.Input((height, width, channels), name="input"),
@@ -38,5 +40,6 @@ def efficientnet_v2(
     for layer in base.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = BATCH_NORMALISATION_MOMENTUM
-    logits = head(base.output, outputs, dropout, pool)
+    last = base.get_layer("block6h_add").output if pool == "time" else base.output
+    logits = head(last, outputs, dropout, pool)
     return keras.Model(base.inputs[0], logits, name="efficientnet_v2")

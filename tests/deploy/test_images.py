@@ -1,5 +1,6 @@
 """What the images are made of: the locked packages, the copied code, the user."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,9 +8,12 @@ from importlib import metadata
 
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from deploy.docker.sbom import sbom
 from pellucid.embedded.health import HEALTH_SERVICES
 from tests.support.manifests import ROOT
 
@@ -63,6 +67,19 @@ def test_an_unknown_extra_is_named() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "gatway" in done.stderr
+
+
+def test_the_bill_of_materials_names_packages_of_debian_and_of_python() -> None:
+    debian = "libc6\t2.36-9\tamd64\ntzdata\t2026a-0\tall\n"
+    text = sbom("gateway", "1.2.3", debian, [["grpcio", "1.81.1"]])
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    found = json.loads(text)
+    assert {one["purl"] for one in found["components"]} == {
+        "pkg:deb/debian/libc6@2.36-9?arch=amd64&distro=bookworm",
+        "pkg:deb/debian/tzdata@2026a-0?arch=all&distro=bookworm",
+        "pkg:pypi/grpcio@1.81.1",
+    }
+    assert found["metadata"]["component"]["version"] == "1.2.3"
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)
