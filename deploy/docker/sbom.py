@@ -32,7 +32,10 @@ def main() -> None:
     version = image.rpartition(":")[2]
     debian = _ask(image, "dpkg-query", "--show", f"--showformat={_DEBIAN}")
     # An image of models alone has no Python.
-    python = _ask(image, "sh", "-c", f"! command -v python3 > /dev/null || python3 -c '{_PYTHON}'") or "[]"
+    python = (
+        _ask(image, "sh", "-c", f"! command -v python3 > /dev/null || python3 -c '{_PYTHON}'")
+        or "[]"
+    )
     text = sbom(name, version, debian, json.loads(python))
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     Path(out).write_text(text + "\n", encoding="utf-8")

@@ -23,14 +23,14 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        signed = self._sign(self._name, self._key, authority=True)
+        signed = self._sign(name, self._key, authority=True)
         self.certificate = folder / f"{name}.pem"
         self.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str) -> Pair:
+        """Sign a certificate for this machine, and for whoever is called by this name."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        signed = self._sign(subject, key, authority=False)
+        signed = self._sign(name, key, authority=False)
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         pair.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
         pair.key.write_bytes(
@@ -43,10 +43,12 @@ class Authority:
         return pair
 
     def _sign(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, authority: bool
+        self, name: str, key: ec.EllipticCurvePrivateKey, *, authority: bool
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
-        names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names += [x509.DNSName("localhost"), x509.DNSName(name)]
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
