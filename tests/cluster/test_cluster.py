@@ -26,7 +26,7 @@ from tests.support.waiting import wait_until
 MODEL = "pneumonia_mnist_cnn"
 FILM = ROOT / "samples/radiograph_opacity.png"
 LONG = KernelShap(samples=20_000)
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 pytestmark = [
     pytest.mark.timeout(900),
