@@ -81,6 +81,9 @@ class ExplanationRun:
             if ready and len(ready) < len(targets):
                 failures.add(call, no_time_for([call.method.name]))
         pairs = [pair for label, shown in maps.items() for pair in compare(label, shown)]
+        for pair in pairs:
+            if pair.rank_correlation is not None:
+                metrics.AGREEMENT.labels(model).observe(pair.rank_correlation)
         if pairs:
             self._emit(MapsCompared(tuple(pairs)))
         failures.raise_for_all()

@@ -35,6 +35,12 @@ MEASURES = Histogram(
     ("measure", "method", "model"),
     buckets=_VALUES,
 )
+AGREEMENT = Histogram(
+    "pellucid_explain_agreement",
+    "Rank correlation of two methods' maps of one target, -1 to 1.",
+    ("model",),
+    buckets=(-0.5, -0.2, 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
+)
 TRUNCATED = Counter(
     "pellucid_explain_truncated", "Maps that the deadline cut short.", ("method", "model")
 )

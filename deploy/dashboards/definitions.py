@@ -174,6 +174,11 @@ TRUST: Final = Dashboard(
         ),
         Panel("Copies refused", "short", {"{{model}}": "max by (model) (pellucid_copy_refused)"}),
         Panel(
+            "How alike the methods' maps are: rank correlation, median",
+            "short",
+            {"{{model}}": _quantile(0.5, "pellucid_explain_agreement", "model")},
+        ),
+        Panel(
             "What maps say of themselves, median",
             "short",
             {

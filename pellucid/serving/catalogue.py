@@ -23,6 +23,7 @@ from pellucid.errors import (
     PellucidError,
     UnknownModel,
 )
+from pellucid.serving import metrics
 from pellucid.serving.channels import open_triton_channel
 from pellucid.serving.repository import TritonRepository
 from pellucid.serving.served_model import Entry, ServedModel, State
@@ -224,6 +225,9 @@ class ModelCatalogue:
         for name, entry in found.items():
             if (self._entries or {}).get(name) != entry:
                 log.info("model", model=name, state=entry.state.value, why=entry.reason)
+        metrics.MODELS.clear()
+        for model in _ready(found):
+            metrics.MODELS.labels(model.card.name, model.version, model.precision).set(1)
         self._entries = found
         self._changed.set()
         self._changed = asyncio.Event()

@@ -38,6 +38,11 @@ CERTIFICATE_EXPIRY = Gauge(
     "When the first certificate of a file expires, in seconds since 1970; 0 if it is unreadable.",
     ("setting",),
 )
+MODELS = Gauge(
+    "pellucid_model_info",
+    "Models that are served, 1 each: which version, in which arithmetic.",
+    ("model", "version", "precision"),
+)
 BUILD = Info("pellucid_build", "Versions of Pellucid and of what it runs on.")
 BUILD.info(
     {

@@ -64,7 +64,7 @@ def test_every_metric_has_few_series() -> None:
     allowed = {
         *("grpc_type", "grpc_service", "grpc_method", "grpc_code", "reason", "le"),
         *("model", "method", "label", "measure", "step", "peer", "cause", "media_type"),
-        *("version", "python", "grpcio", "setting"),
+        *("version", "python", "grpcio", "setting", "precision"),
     }
     for family in REGISTRY.collect():
         if family.name.startswith(("pellucid", "grpc")):

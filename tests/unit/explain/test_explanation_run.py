@@ -7,6 +7,7 @@ import grpc
 import numpy as np
 import pytest
 
+from explain_service import metrics
 from explain_service.events import (
     Event,
     MapsCompared,
@@ -62,6 +63,25 @@ def test_targets_come_first_then_each_methods_progress_and_maps_and_last_the_com
         own = [e for e in told if isinstance(e, MethodProgress) and e.method == name]
         assert own[0].calls_done == 0
         assert own[-1].calls_done == own[-1].calls_total > 0
+
+
+def test_how_alike_the_maps_are_is_counted(runs: Runs) -> None:
+    def count() -> float:
+        samples = [
+            sample
+            for family in metrics.AGREEMENT.collect()
+            for sample in family.samples
+            if sample.name.endswith("_count")
+        ]
+        return sum(sample.value for sample in samples)
+
+    before = count()
+    told: list[Event] = []
+    runs.run(told, runs.check())
+    compared = told[-1]
+    assert isinstance(compared, MapsCompared)
+    known = [pair for pair in compared.agreements if pair.rank_correlation is not None]
+    assert count() - before == len(known) > 0
 
 
 def test_every_method_gives_what_it_has_before_the_deadline(triton: FakeTriton, runs: Runs) -> None:

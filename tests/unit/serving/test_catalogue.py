@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import REGISTRY
 
 from pellucid.cards import CARD_PARAMETER, Card
 from pellucid.errors import BackendUnavailable, ModelBroken, ModelNotReady, UnknownModel
@@ -72,6 +73,28 @@ async def test_a_model_is_told_by_its_configuration(triton: ScriptedTriton) -> N
         model = await catalogue.get("shade")
     assert (model.card, model.version, model.weights_digest) == (card(), "7", "d1")
     assert (model.precision, model.masked, model.max_batch) == ("bfloat16", True, 16)
+
+
+def counted() -> set[tuple[str, str]]:
+    """Models and versions in the metrics."""
+    return {
+        (sample.labels["model"], sample.labels["version"])
+        for family in REGISTRY.collect()
+        if family.name == "pellucid_model_info"
+        for sample in family.samples
+    }
+
+
+async def test_the_metrics_have_the_versions_that_are_served_and_no_others(
+    triton: ScriptedTriton,
+) -> None:
+    triton.load(card("shade"))
+    async with catalogue_of(triton.url, OFTEN_S) as catalogue:
+        await catalogue.list()
+        assert counted() == {("shade", "1")}
+        triton.load(card("shade", version="2"), "2")
+        triton.load(card("tone"))
+        await until(lambda: counted() == {("shade", "2"), ("tone", "1")})
 
 
 async def test_what_is_known_is_told_without_asking(triton: ScriptedTriton) -> None:
