@@ -159,7 +159,7 @@ class Service:
         began = time.monotonic()
         self._emit(Kind.STEP, "starting")
         reported = 0
-        while not await asyncio.to_thread(self.plan.is_healthy):
+        while not await asyncio.to_thread(self.plan.has_started):
             waited = int(time.monotonic() - began)
             if waited >= 2 and waited > reported:
                 reported = waited

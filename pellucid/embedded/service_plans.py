@@ -10,7 +10,7 @@ from pellucid.addresses import address
 from pellucid.client.connection import Tls
 from pellucid.embedded.environment import TritonEnvironment
 from pellucid.embedded.errors import MissingPrerequisite
-from pellucid.embedded.health import is_healthy
+from pellucid.embedded.health import HEALTH_SERVICES, is_healthy, is_serving
 from pellucid.embedded.ports import LOOPBACK
 from pellucid.embedded.process import Command
 from pellucid.embedded.prometheus import prometheus_command
@@ -38,9 +38,15 @@ class ServicePlan:
     leftovers: str | None = None
     """Glob of shared memory that a killed process would leave in `/dev/shm`."""
 
-    def is_healthy(self) -> bool:
+    starts_with: str | None = None
+    """Name in `grpc.health.v1` that is waited for too when it starts: the gateway's own health does
+    not ask for the explain service, but who starts a system wants explanations."""
+
+    def has_started(self) -> bool:
         """Whether it is ready; blocks for a moment; False also where there is no answer."""
-        return is_healthy(self.name, self.url, self.tls)
+        if not is_healthy(self.name, self.url, self.tls):
+            return False
+        return self.starts_with is None or is_serving(self.url, self.starts_with, self.tls)
 
 
 def wanted_ports(settings: SystemSettings) -> dict[str, tuple[str, int]]:
@@ -151,12 +157,15 @@ def _plan_python(
     metrics = f"{name}_metrics"
     variables = _variables(settings, name, ports)
     tls = _tls(settings, name, variables)
+    with_explain = name == "gateway" and "explain" in settings.services
+    explains = f"{HEALTH_SERVICES[name]}/Explain" if with_explain else None
     return ServicePlan(
         name=name,
         command=Command((sys.executable, "-m", _MODULES[name]), variables),
         url=url,
         metrics_url=f"http://{address(_host(settings, metrics), ports[metrics])}/metrics",
         tls=tls,
+        starts_with=explains,
     )
 
 

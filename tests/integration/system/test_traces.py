@@ -48,14 +48,15 @@ def explained(gateway: Any, traces: TraceCollector) -> list[CollectedSpan]:
         return traces.spans(trace_id)
 
     def has_all() -> bool:
-        """Whether the first span, sent last, is there, and Triton's own for each call of it."""
+        """Whether the first span, sent last, is there, and for each call the callee's own."""
         spans = found()
-        below = {one.span.parent_span_id for one in spans if one.service == "triton"}
-        asked = {one.span.span_id for one in spans if one.span.name == INFER}
+        above = {one.span.parent_span_id for one in spans}
+        calls = {one.span.span_id for one in spans if one.span.kind == one.span.SPAN_KIND_CLIENT}
+        ended = ("GatewayService", f"{GATEWAY}/Explain") in names(spans)
         return (
-            ("GatewayService", f"{GATEWAY}/Explain") in names(spans)
-            and bool(asked)
-            and asked <= below
+            ended
+            and {INFER, f"{EXPLAIN}/Explain"} <= {one.span.name for one in spans}
+            and (calls <= above)
         )
 
     wait_until(has_all)
