@@ -107,11 +107,8 @@ def calling(service: str, method: str) -> Iterator[Metadata]:
     carrier: dict[str, str] = {}
     _W3C.inject(carrier, trace.set_span_in_context(span))
     try:
-        yield (*request_id.outgoing(), *carrier.items())
-    except BaseException as error:
-        span.set_attribute("error.type", type(error).__name__)
-        span.set_status(Status(StatusCode.ERROR))
-        raise
+        with _failing(span):
+            yield (*request_id.outgoing(), *carrier.items())
     finally:
         span.end()
 
@@ -119,19 +116,27 @@ def calling(service: str, method: str) -> Iterator[Metadata]:
 @contextmanager
 def step(name: str, **attributes: str | int) -> Iterator[None]:
     """A span around a part of the work, which is the current one inside; for code of threads."""
-    with _tracer.start_as_current_span(
-        name,
-        attributes={f"pellucid.{key}": value for key, value in attributes.items()},
-        # Its message may quote the request.
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        try:
-            yield
-        except BaseException as error:
-            span.set_attribute("error.type", type(error).__name__)
-            span.set_status(Status(StatusCode.ERROR))
-            raise
+    with (
+        _tracer.start_as_current_span(
+            name,
+            attributes={f"pellucid.{key}": value for key, value in attributes.items()},
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span,
+        _failing(span),
+    ):
+        yield
+
+
+@contextmanager
+def _failing(span: Span) -> Iterator[None]:
+    """Put the kind of an error onto a span, not its message, which may quote the request."""
+    try:
+        yield
+    except BaseException as error:
+        span.set_attribute("error.type", type(error).__name__)
+        span.set_status(Status(StatusCode.ERROR))
+        raise
 
 
 def trace_id() -> str:

@@ -1,12 +1,11 @@
 """What a mistake in the manifests of the components looks like, and that each is noticed."""
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.support.manifest_problems import problems
+from tests.support.manifest_problems import problems_after
 from tests.support.manifests import (
     Document,
     container,
@@ -271,7 +270,5 @@ MUTATIONS: dict[str, tuple[Callable[[list[Document]], Any], str]] = {
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_noticed(everything: list[Document], name: str) -> None:
     mutate, says = MUTATIONS[name]
-    documents = copy.deepcopy(everything)
-    mutate(documents)
-    found = problems(documents)
+    found = problems_after(mutate, everything)
     assert any(says in one for one in found), found

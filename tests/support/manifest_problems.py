@@ -1,7 +1,8 @@
 """What is wrong with a cluster's manifests, by what the services' code says."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from pellucid.embedded.health import HEALTH_SERVICES
 from tests.support import envoy_configuration
@@ -41,6 +42,15 @@ def problems(documents: Sequence[Document]) -> list[str]:
         *scaling_problems(documents),
         *envoy_configuration.problems(documents),
     ]
+
+
+def problems_after(
+    mutate: Callable[[list[Document]], Any], documents: Sequence[Document]
+) -> list[str]:
+    """Everything that does not fit once a copy of the documents was changed."""
+    mutated = copy.deepcopy(list(documents))
+    mutate(mutated)
+    return problems(mutated)
 
 
 def _namespaces(documents: Sequence[Document]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.embedded.ports import LOOPBACK, resolve_ports
 from pellucid.errors import QuotaExceeded
 from pellucid.status import from_rpc_error
+from tests.support.child import guarded
 from tests.unit.gateway.conftest import SETTINGS, Stage
 from tests.unit.gateway.fakes import card
 
@@ -106,10 +107,8 @@ def redis(folder: Path) -> Iterator[str]:
     """A Redis on a loopback port, and its address."""
     port = resolve_ports({"redis": (LOOPBACK, 0)})["redis"]
     assert REDIS is not None
-    process = subprocess.Popen(
-        [REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
-    )
+    command = [REDIS, "--port", str(port), "--bind", LOOPBACK, "--save", "", "--dir", str(folder)]
+    process = subprocess.Popen(guarded(command), stdout=subprocess.DEVNULL)
     try:
         yield f"redis://127.0.0.1:{port}"
     finally:
