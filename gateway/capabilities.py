@@ -10,7 +10,7 @@ from pellucid.api.explain.v1 import explain_pb2, methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.api.preprocess.v1 import preprocess_pb2
 from pellucid.cards import Card
-from pellucid.errors import BackendUnavailable, DeadlineTooShort
+from pellucid.errors import BackendUnavailable, DeadlineTooShort, QueueFull
 from pellucid.parameters import MAX_METHODS
 from pellucid.scores import resolve_operating_point
 from pellucid.serving.catalogue import Entry, ModelCatalogue, ServedModel, State
@@ -28,6 +28,9 @@ _METHODS: Final = tuple(
     if field.name != "extension"
 )
 """Those that the contract knows, for when the explain service does not say which it has."""
+
+_ANSWERS_NOT: Final = (BackendUnavailable, DeadlineTooShort, QueueFull)
+"""Of a service behind the gateway, without which the rest is said all the same."""
 
 
 class Capabilities:
@@ -47,6 +50,7 @@ class Capabilities:
         self._pools = pools
         self._similar_cases = similar_cases
         self._settings = settings
+        self._last_read = preprocess_pb2.GetLimitsResponse()
 
     async def describe(
         self, media_type: str, deadline: Deadline
@@ -54,22 +58,25 @@ class Capabilities:
         """Models that accept a type of file, or all where `media_type` is empty.
 
         Which types a model accepts is known once it is ready. Without the explain service, the
-        models are listed and their methods are unavailable.
+        models are listed and their methods are unavailable; without the preprocess service they
+        say so, and are listed with what it read when it last answered.
 
         Raises:
-            BackendUnavailable: Triton or the preprocess service does not answer.
+            BackendUnavailable: Triton does not answer.
             DeadlineTooShort: the time is up.
         """
         pools = list(self._pools)
-        entries, limits, answers = await asyncio.gather(
+        entries, (limits, reason), answers = await asyncio.gather(
             self._catalogue.entries(),
-            self._preprocess.limits(deadline),
+            self._read(deadline),
             asyncio.gather(*(self._methods(pool, deadline) for pool in pools)),
         )
         methods = dict(zip(pools, answers, strict=True))
         wanted = media_type.partition(";")[0].strip().lower()
         described = [
-            await self._ready(entry.model, limits, *methods[self._pools.of(entry.model.card)])
+            await self._ready(
+                entry.model, limits, reason, *methods[self._pools.of(entry.model.card)]
+            )
             if entry.model
             else _waiting(entry)
             for entry in entries
@@ -84,12 +91,23 @@ class Capabilities:
         self,
         served: ServedModel,
         limits: preprocess_pb2.GetLimitsResponse,
+        reason: str,
         methods: dict[str, explain_pb2.ModelMethods],
         why_not: str,
     ) -> gateway_pb2.Model:
         model = _described(served, limits, methods, why_not)
+        model.state_reason = reason
         model.indexed_cases = await self._similar_cases.count(served)
         return model
+
+    async def _read(self, deadline: Deadline) -> tuple[preprocess_pb2.GetLimitsResponse, str]:
+        """What the preprocess service reads, and why it reads nothing at present."""
+        wait = min(deadline.timeout(3 * RESERVE_S), self._settings.methods_timeout_s)
+        try:
+            self._last_read = await self._preprocess.limits(Deadline.after(wait))
+        except _ANSWERS_NOT as error:
+            return self._last_read, f"no file can be read: {error.message}"
+        return self._last_read, ""
 
     async def _methods(
         self, pool: ExplainPeer, deadline: Deadline
@@ -98,7 +116,7 @@ class Capabilities:
         wait = min(deadline.timeout(3 * RESERVE_S), self._settings.methods_timeout_s)
         try:
             answers = await pool.methods(Deadline.after(wait))
-        except (BackendUnavailable, DeadlineTooShort) as error:
+        except _ANSWERS_NOT as error:
             return {}, error.message
         return {answer.model: answer for answer in answers}, "the explain service does not know it"
 

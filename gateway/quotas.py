@@ -2,8 +2,13 @@
 
 import hashlib
 import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address, ip_network
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import unquote
 
 import grpc
 import structlog
@@ -21,6 +26,7 @@ from pellucid.errors import QuotaExceeded
 Context = grpc.aio.ServicerContext[Any, Any]
 log = structlog.get_logger(__name__)
 
+_RETRY_S: Final = 5.0
 _STORE_TIMEOUT_S: Final = 0.5
 """Longest wait for Redis: a call that cannot be counted in this time is answered uncounted."""
 
@@ -43,6 +49,8 @@ class Quotas:
         """
         self._predictions = parse_many(settings.quota) if settings.quota else []
         self._explanations = parse_many(settings.explain_quota) if settings.explain_quota else []
+        self._at_once = settings.explanations_per_client
+        self._running: Counter[str] = Counter()
         self._header = settings.client_header.lower()
         self._pool: ConnectionPool | None = None
         self._limiter: SlidingWindowCounterRateLimiter | None = None
@@ -71,13 +79,27 @@ class Quotas:
         """
         await self._count("quota", self._predictions, context)
 
-    async def count_explanation(self, context: Context) -> None:
-        """Count a call that explains.
+    @asynccontextmanager
+    async def explanation(self, context: Context) -> AsyncIterator[None]:
+        """Count a call that explains, which runs inside.
 
         Raises:
-            QuotaExceeded: one too many.
+            QuotaExceeded: one too many, at once or of late.
         """
-        await self._count("explain_quota", self._explanations, context)
+        client = self._client(context)
+        if self._at_once is not None and self._running[client] >= self._at_once:
+            raise _exceeded(
+                "explanations_per_client", f"{self._at_once} explanations at once", _RETRY_S
+            )
+        self._running[client] += 1
+        try:
+            await self._count("explain_quota", self._explanations, context)
+            yield
+        finally:
+            self._running[client] -= 1
+            # Clients come and go: nothing is kept of those that are gone.
+            if not self._running[client]:
+                del self._running[client]
 
     async def _count(self, name: str, quota: list[RateLimitItem], context: Context) -> None:
         if self._limiter is None or not quota:
@@ -88,7 +110,7 @@ class Quotas:
             for window in quota:
                 if not await self._limiter.hit(window, name, client):
                     stats = await self._limiter.get_window_stats(window, name, client)
-                    raise _exceeded(name, window, stats.reset_time)
+                    raise _exceeded(name, str(window), max(0.1, stats.reset_time - time.time()))
         except StorageError as error:
             metrics.UNCOUNTED.inc()
             log.warning("quota not counted", why=str(error))
@@ -97,12 +119,29 @@ class Quotas:
         if self._header:
             for key, value in context.invocation_metadata() or ():
                 if key == self._header:
-                    return f"header {value!r}"
+                    return f"header {_network(str(value))}"
         identities = context.peer_identities()
         if identities:
             return "certificate " + b" ".join(identities).decode(errors="replace")
-        # `ipv4:192.0.2.1:50000`: the port is another for each connection.
-        return "address " + context.peer().rpartition(":")[0]
+        return "address " + _network(context.peer())
+
+
+def _network(address: str) -> str:
+    """Who has an address: of IPv6 one client has a whole /64; what is no address is kept.
+
+    Args:
+        address: as gRPC writes it, `ipv4:192.0.2.1:50000`, whose port is another for each
+            connection, or alone, as an edge does.
+    """
+    host = unquote(address)
+    for kind in ("ipv4:", "ipv6:"):
+        if host.startswith(kind):
+            host = host.removeprefix(kind).rpartition(":")[0].strip("[]")
+    try:
+        known = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return str(ip_network((known, 64), strict=False)) if known.version == 6 else str(known)
 
 
 def _store(address: str) -> tuple[ConnectionPool | None, SlidingWindowCounterRateLimiter]:
@@ -125,12 +164,12 @@ def _store(address: str) -> tuple[ConnectionPool | None, SlidingWindowCounterRat
     return pool, SlidingWindowCounterRateLimiter(storage)
 
 
-def _exceeded(name: str, window: RateLimitItem, reset: float) -> QuotaExceeded:
-    seconds = max(0.1, round(reset - time.time(), 1))
+def _exceeded(name: str, maximum: str, seconds: float) -> QuotaExceeded:
+    wait = round(seconds, 1)
     return QuotaExceeded(
-        f"more than {window} of one client",
-        remedy=f"try again in about {seconds} s",
-        retry_after_s=seconds,
+        f"more than {maximum} of one client",
+        remedy=f"try again in about {wait} s",
+        retry_after_s=wait,
         quota=name,
-        maximum=str(window),
+        maximum=maximum,
     )

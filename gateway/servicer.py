@@ -66,17 +66,18 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.PlanExplainRequest, context: Context
     ) -> gateway_pb2.PlanExplainResponse:
         """Count what an explanation would cost."""
+        await self._quotas.count_prediction(context)
         return _sums(await self._explainer.plan(request, self._deadline(context)))
 
     async def Explain(  # noqa: N802 - the name in the contract
         self, request: gateway_pb2.ExplainRequest, context: Context
     ) -> AsyncIterator[gateway_pb2.ExplainResponse]:
         """Classify one file and explain the answer."""
-        await self._quotas.count_explanation(context)
-        explaining = self._explainer.explain(request, self._deadline(context))
-        async with aclosing(explaining) as responses:
-            async for response in responses:
-                yield response
+        async with self._quotas.explanation(context):
+            explaining = self._explainer.explain(request, self._deadline(context))
+            async with aclosing(explaining) as responses:
+                async for response in responses:
+                    yield response
 
     async def FindSimilar(  # noqa: N802 - the name in the contract
         self, request: gateway_pb2.FindSimilarRequest, context: Context

@@ -148,9 +148,12 @@ class Supervisor:
     async def _end(self) -> None:
         if self._services:
             self._emit(Kind.STEP, "stopping")
-        while self._services:
-            await self._services[-1].stop(self._settings.stop_grace_s)
-            self._services.pop()
+        # The explain service at once with the gateway, through which it sends what it has by then.
+        front = [one for one in self._services if one.plan.name in ("gateway", "explain")]
+        others = [[one] for one in reversed(self._services) if one not in front]
+        for services in (front, *others):
+            await asyncio.gather(*(one.stop(self._settings.stop_grace_s) for one in services))
+            self._services = [one for one in self._services if one not in services]
         self._folder.remove()
 
     def _write(self) -> None:

@@ -1,15 +1,19 @@
-"""The models of a repository, built in a process of its own."""
+"""The models of a repository, built in processes of their own."""
 
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from yaml import YAMLError
+
+from pellucid.cards import Card
 from pellucid.lifecycle import Kind, LifecycleEvent, Listener
 from pellucid.repository.errors import BuilderFailed
+from pellucid.repository.folder import model_folders
 
 CURRENT: Final = "current"
 """What the builder says of a model that had not to be built."""
@@ -33,7 +37,8 @@ async def build_repository(
 ) -> dict[str, str]:
     """Build every graph and configuration that is missing or stale.
 
-    It happens in a process of its own: the frameworks are large and the caller lives long.
+    It happens in processes of their own: the frameworks are large and the caller lives long.
+    Models of Keras and those of torch, which no process needs both for, are built at once.
 
     Args:
         repository: of the models.
@@ -52,11 +57,46 @@ async def build_repository(
         BuilderFailed: the builder itself did not work.
     """
     command = (*_LAST, *builder) if in_background else builder
-    options = (*_names("--models", allowed), *_names("--first", first))
+    options = (*_names("--first", first), *(["--force"] if force else []))
+    groups = await asyncio.to_thread(_groups, repository, allowed)
+    building = [
+        asyncio.create_task(
+            _build(
+                (*command, str(repository), *_names("--models", group), *options), listener, settled
+            )
+        )
+        for group in groups
+    ]
+    try:
+        failures = await asyncio.gather(*building)
+    finally:
+        for task in building:
+            task.cancel()
+        await asyncio.gather(*building, return_exceptions=True)
+    return {name: why for group in failures for name, why in group.items()}
+
+
+def _groups(repository: Path, allowed: Collection[str] | None) -> Sequence[Collection[str] | None]:
+    """Names of the models that one process builds, for each process."""
+    frameworks: dict[str, str] = {}
+    for folder in model_folders(repository, allowed):
+        try:
+            card = Card.read(folder / "card.yaml")
+        except (OSError, ValueError, YAMLError):
+            frameworks[folder.name] = ""  # The builder says what is wrong with it.
+            continue
+        if card.members:
+            # Its members are built with it, by one process each.
+            return [allowed]
+        frameworks[folder.name] = card.framework
+    keras = {name for name, framework in frameworks.items() if framework == "keras"}
+    others = frameworks.keys() - keras
+    return [others, keras] if keras and others else [allowed]
+
+
+async def _build(command: Sequence[str], listener: Listener, settled: Settled) -> dict[str, str]:
     process = await asyncio.create_subprocess_exec(
-        *(*command, str(repository), *options, *(["--force"] if force else [])),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     errors = asyncio.create_task(_read(process.stderr))
     try:

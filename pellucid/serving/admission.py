@@ -13,22 +13,39 @@ _RETRY_S = 1.0
 
 
 class Admission:
-    """The places of one server; for one event loop."""
+    """The places of one server; for one event loop.
 
-    def __init__(self, places: int) -> None:
-        """All of them are free."""
+    Nobody keeps one without end: a call is cancelled whose message does not come, or that is not
+    over in its time because its client does not read.
+    """
+
+    def __init__(self, places: int, receive_s: float, answer_s: float) -> None:
+        """All of them are free.
+
+        Args:
+            places: calls at once.
+            receive_s: longest wait for a call's message.
+            answer_s: longest that a call takes once its message is there.
+        """
         self._places = places
-        self._taken = 0
+        self._receive_s = receive_s
+        self._answer_s = answer_s
+        self._limits: dict[asyncio.Task[object], asyncio.TimerHandle] = {}
 
     def enter(self) -> bool:
         """Take a place for the task that runs, until it ends; False where none is free."""
-        if self._taken >= self._places:
+        if len(self._limits) >= self._places:
             return False
-        task = asyncio.current_task()
-        assert task is not None
-        self._taken += 1
+        task = _current()
+        self._limit(task, self._receive_s)
         task.add_done_callback(self._leave)
         return True
+
+    def received(self) -> None:
+        """The message of the task that runs is there."""
+        task = _current()
+        self._limits[task].cancel()
+        self._limit(task, self._answer_s)
 
     def refusal(self) -> QueueFull:
         """What to raise where none is free."""
@@ -40,5 +57,14 @@ class Admission:
             maximum=str(self._places),
         )
 
-    def _leave(self, _: "asyncio.Task[object]") -> None:
-        self._taken -= 1
+    def _limit(self, task: "asyncio.Task[object]", seconds: float) -> None:
+        self._limits[task] = asyncio.get_running_loop().call_later(seconds, task.cancel)
+
+    def _leave(self, task: "asyncio.Task[object]") -> None:
+        self._limits.pop(task).cancel()
+
+
+def _current() -> "asyncio.Task[object]":
+    task = asyncio.current_task()
+    assert task is not None
+    return task

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import structlog
@@ -21,19 +21,30 @@ from pellucid.serving import metrics, request_id, tracing
 from pellucid.serving.admission import Admission
 from pellucid.serving.deadline import CLOCK_SLACK_S
 from pellucid.serving.memory import Trimmer
+from pellucid.serving.parameter_size import check_parameters
+from pellucid.serving.settings import ServiceSettings
 from pellucid.status import BUG, CODES, bug_status, to_status
 
 Context = grpc.aio.ServicerContext[Any, Any]
 log = structlog.get_logger(__name__)
 
+_UNREAD_S: Final = 5.0
+"""After the longest deadline, for a client to read its answer."""
+
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Guards the calls of our own services; health and reflection pass untouched."""
 
-    def __init__(self, max_calls: int) -> None:
-        """Serve one event loop, with at most `max_calls` at once."""
+    def __init__(self, settings: ServiceSettings) -> None:
+        """Serve one event loop, within the limits of the settings."""
         self._trimmer = Trimmer()
-        self._admission = Admission(max_calls)
+        self._admission = Admission(
+            settings.max_concurrent_rpcs,
+            settings.receive_timeout_s,
+            # The deadline ends a call that works; this one that waits for its client to read.
+            settings.max_deadline_s + _UNREAD_S,
+        )
+        self._max_parameter_bytes = settings.max_parameter_bytes
 
     async def intercept_service(
         self,
@@ -55,41 +66,50 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(_refusal(path, kind, self._admission))
         # Messages are decoded by the guards, which answer those that cannot be.
         guard, made = (
-            (_stream, grpc.unary_stream_rpc_method_handler)
+            (self._stream, grpc.unary_stream_rpc_method_handler)
             if handler.response_streaming
-            else (_unary, grpc.unary_unary_rpc_method_handler)
+            else (self._unary, grpc.unary_unary_rpc_method_handler)
         )
-        return made(
-            guard(handler, path, self._trimmer), response_serializer=handler.response_serializer
-        )
+        return made(guard(handler, path), response_serializer=handler.response_serializer)
 
+    def _unary(self, handler: Any, path: str) -> Any:
+        async def guarded(message: bytes, context: Context) -> Any:
+            self._admission.received()
+            with self._trimmer.around(len(message)):
+                async with _call(path, "unary", context) as labels:
+                    answering = handler.unary_unary(self._decoded(message, handler), context)
+                    del message
+                    response = await answering
+                    metrics.SENT.labels(*labels).inc()
+                    return response
 
-def _unary(handler: Any, path: str, trimmer: Trimmer) -> Any:
-    async def guarded(message: bytes, context: Context) -> Any:
-        with trimmer.around(len(message)):
-            async with _call(path, "unary", context) as labels:
-                answering = handler.unary_unary(_decoded(message, handler), context)
-                del message
-                response = await answering
-                metrics.SENT.labels(*labels).inc()
-                return response
+        return guarded
 
-    return guarded
+    def _stream(self, handler: Any, path: str) -> Any:
+        async def guarded(message: bytes, context: Context) -> AsyncIterator[Any]:
+            self._admission.received()
+            with self._trimmer.around(len(message)):
+                async with _call(path, "server_stream", context) as labels:
+                    answering = handler.unary_stream(self._decoded(message, handler), context)
+                    del message
+                    # Closed here, not when it is collected: what it holds is let go with the call.
+                    async with aclosing(answering) as responses:
+                        async for response in responses:
+                            yield response
+                            metrics.SENT.labels(*labels).inc()
 
+        return guarded
 
-def _stream(handler: Any, path: str, trimmer: Trimmer) -> Any:
-    async def guarded(message: bytes, context: Context) -> AsyncIterator[Any]:
-        with trimmer.around(len(message)):
-            async with _call(path, "server_stream", context) as labels:
-                answering = handler.unary_stream(_decoded(message, handler), context)
-                del message
-                # Closed here, not when it is collected: what it holds is let go with the call.
-                async with aclosing(answering) as responses:
-                    async for response in responses:
-                        yield response
-                        metrics.SENT.labels(*labels).inc()
-
-    return guarded
+    def _decoded(self, message: bytes, handler: Any) -> Any:
+        # `FromString` of the message's class, as the generated code registers it.
+        kind: Any = handler.request_deserializer.__self__
+        check_parameters(message, kind.DESCRIPTOR, self._max_parameter_bytes)
+        try:
+            return kind.FromString(message)
+        except DecodeError as error:
+            raise InvalidArgument(
+                "the message cannot be read", remedy="send the request that the contract describes"
+            ) from error
 
 
 def _refusal(path: str, kind: str, admission: Admission) -> Any:
@@ -98,15 +118,6 @@ def _refusal(path: str, kind: str, admission: Admission) -> Any:
             raise admission.refusal()
 
     return refuse
-
-
-def _decoded(message: bytes, handler: Any) -> Any:
-    try:
-        return handler.request_deserializer(message)
-    except DecodeError as error:
-        raise InvalidArgument(
-            "the message cannot be read", remedy="send the request that the contract describes"
-        ) from error
 
 
 @asynccontextmanager

@@ -71,11 +71,12 @@ class Server:
 
         Raises:
             RuntimeError: the port is taken.
+            OSError: that of the metrics is.
         """
         settings = self._settings
         self._traces = tracing.start(self._service.name, settings)
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(settings.max_concurrent_rpcs)],
+            interceptors=[CallInterceptor(settings)],
             options=_options(settings),
         )
         self._register(self._server)
@@ -177,7 +178,10 @@ async def _measure_lag() -> None:
 
 def _options(settings: ServiceSettings) -> list[tuple[str, int]]:
     options = [
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        (
+            "grpc.max_receive_message_length",
+            settings.max_request_bytes or settings.max_message_bytes,
+        ),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
         ("grpc.keepalive_permit_without_calls", 1),

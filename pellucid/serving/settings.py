@@ -5,8 +5,9 @@ Each field can be set through the environment: `PELLUCID_GATEWAY_PORT=50050` set
 """
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import AnyHttpUrl, Field
+from pydantic import AnyHttpUrl, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,6 +30,12 @@ class ServiceSettings(BaseSettings):
     replicas that came later. Absent: never."""
     max_message_bytes: int = Field(default=128 << 20, ge=1 << 20)
     """Largest gRPC message, in and out; the services use the same at both ends."""
+    max_request_bytes: int | None = Field(default=None, ge=1 << 20)
+    """Largest message that comes in, where it is less than `max_message_bytes`."""
+    max_parameter_bytes: int = Field(default=1 << 18, ge=1 << 10)
+    """Largest part of a request that is not a file or a tensor."""
+    receive_timeout_s: float = Field(default=60.0, gt=0)
+    """Longest wait for the message of a call that has begun."""
     max_concurrent_rpcs: int = Field(default=64, ge=1)
     """Calls at once; one more is answered QUEUE_FULL. Health and reflection are not counted."""
     default_deadline_s: float = Field(default=60.0, gt=0)
@@ -62,6 +69,21 @@ class ServiceSettings(BaseSettings):
     peer_key: Path | None = None
     """PEM key that goes with `peer_certificate`."""
 
+    @model_validator(mode="after")
+    def _encrypts_what_it_shows_certificates_to(self) -> Self:
+        if (self.peer_certificate is None) != (self.peer_key is None):
+            raise ValueError("peer_certificate and peer_key go together; set both or neither")
+        if self.peer_key is not None and not self._authorities():
+            raise ValueError(
+                "peer_certificate and peer_key are shown to nobody: "
+                "set the authorities of the services behind this one"
+            )
+        return self
+
+    def _authorities(self) -> list[Path]:
+        """Of whom this service calls."""
+        return [path for path in (self.peer_ca,) if path is not None]
+
 
 class TritonSettings(ServiceSettings):
     """Settings of a service that calls Triton."""
@@ -77,3 +99,6 @@ class TritonSettings(ServiceSettings):
     """Between two readings of what Triton serves."""
     catalogue_timeout_s: float = Field(default=5.0, gt=0)
     """Longest wait for an answer about models."""
+
+    def _authorities(self) -> list[Path]:
+        return [path for path in (self.peer_ca, self.triton_ca) if path is not None]

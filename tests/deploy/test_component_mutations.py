@@ -241,7 +241,7 @@ MUTATIONS: dict[str, tuple[Callable[[list[Document]], Any], str]] = {
         "logs DOWNSTREAM_REMOTE_ADDRESS",
     ),
     "a smaller request than the gateway takes": (
-        in_file("listener-tls.yaml", "max_request_bytes: 134217733", "max_request_bytes: 4194304"),
+        in_file("listener-tls.yaml", "max_request_bytes: 50331653", "max_request_bytes: 4194304"),
         "the largest request is not",
     ),
     "an edge that ends with its calls": (

@@ -183,7 +183,7 @@ def _clusters(documents: Sequence[Document], read: dict[str, Any]) -> Iterator[s
 def _limits(documents: Sequence[Document], read: dict[str, Any]) -> Iterator[str]:
     manager = connection_manager(read)
     filters = {one["name"]: one["typed_config"] for one in manager["http_filters"]}
-    largest = _setting(documents, "max_message_bytes") + _FRAME
+    largest = _setting(documents, "max_request_bytes") + _FRAME
     if filters["body_size_limit"]["max_request_bytes"] != largest:
         yield f"edge: the largest request is not of {largest:.0f} bytes"
     own = container(documents, "edge")

@@ -24,8 +24,10 @@ from pellucid.api.gateway.v1.gateway_pb2 import (
     ExplainRequest,
     GetCapabilitiesRequest,
 )
+from pellucid.api.gateway.v1.gateway_pb2_grpc import GatewayServiceStub
 from pellucid.cards import Card
 from pellucid.embedded.health import HEALTH_SERVICES, is_serving
+from pellucid.embedded.settings import SystemSettings
 from pellucid.embedded.system import EmbeddedSystem
 from tests.integration.system import media
 from tests.support.known_models import IMAGE, linear_model, write_linear
@@ -174,6 +176,20 @@ def begin_long_explanation(gateway: Any, model: str, *methods: Method) -> tuple[
     raise AssertionError("it ended before it was under way")
 
 
+def begin_when_it_is_loaded(gateway: Any, model: str, *methods: Method) -> Any:
+    """The same, of a model that is being loaded again, and so not there for moments."""
+    end = time.monotonic() + WITHIN_S
+    while True:
+        try:
+            call, _ = begin_long_explanation(gateway, model, *methods)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+        else:
+            return call
+
+
 def test_after_a_cancel_triton_is_asked_no_more(
     system: EmbeddedSystem, gateway: Any, slow: str
 ) -> None:
@@ -192,6 +208,27 @@ def test_after_a_cancel_triton_is_asked_no_more(
         assert asked() == count
         whole = progress.calls_total / ExplainSettings().masks_per_call
         assert 0 < count - before < whole / 2
+
+
+def test_a_system_that_is_put_down_ends_its_explanations_with_what_there_is(
+    system_repository: Path, slow: str, tmp_path: Path
+) -> None:
+    settings = SystemSettings(
+        repository=system_repository,
+        state_dir=tmp_path / "own",
+        gateway_port=0,
+        models=frozenset({slow}),
+        watch=False,
+    )
+    with ThreadPoolExecutor(1) as reader:
+        with EmbeddedSystem(settings) as own:
+            channel = grpc.insecure_channel(own.gateway_url)
+            call, _ = begin_long_explanation(GatewayServiceStub(channel), slow, LONG, LONGER)
+            events = reader.submit(list, call)
+        maps = [event.explanation for event in events.result() if event.HasField("explanation")]
+    channel.close()
+    assert [each.method for each in maps] == ["lime", "kernel_shap"]
+    assert maps[-1].truncated
 
 
 def add_version(folder: Path, version: str) -> None:
@@ -219,7 +256,7 @@ def explain_until_served(
             return [(each.reason, each.retriable) for each in failures]
         if versions == {version}:  # it was loaded between two explanations
             return []
-        call, _ = begin_long_explanation(gateway, model, LONG, LONGER)
+        call = begin_when_it_is_loaded(gateway, model, LONG, LONGER)
     raise AssertionError(f"version {version} was not loaded")
 
 
@@ -228,7 +265,7 @@ def test_no_map_rests_on_two_versions_of_a_model(
 ) -> None:
     # How soon a version is built and loaded is not known: mostly during an explanation.
     for version in ("2", "3", "4"):
-        call, _ = begin_long_explanation(gateway, slow, LONG, LONGER)
+        call = begin_when_it_is_loaded(gateway, slow, LONG, LONGER)
         add_version(system_repository / slow, version)
         failures = explain_until_served(gateway, slow, version, call)
         if failures:

@@ -54,7 +54,7 @@ async def serve(
     add: Callable[[Any, Any], None], servicer: Any
 ) -> AsyncIterator[tuple[grpc.aio.Server, grpc.aio.Channel]]:
     """A running server, and a channel to it."""
-    server = grpc.aio.server(interceptors=[CallInterceptor(SETTINGS.max_concurrent_rpcs)])
+    server = grpc.aio.server(interceptors=[CallInterceptor(SETTINGS)])
     add(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -100,8 +100,11 @@ class Explain(explain_pb2_grpc.ExplainServiceServicer):
         self.started = asyncio.Event()
         self.let_go = asyncio.Event()
         self.seconds: float | None = 0.5
+        self.refuses: Exception | None = None
 
     async def ListMethods(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if self.refuses:
+            raise self.refuses
         methods = [
             explain_pb2.MethodCapability(method="lime", available=True, title="LIME", paper="P"),
             explain_pb2.MethodCapability(

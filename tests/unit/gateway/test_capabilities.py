@@ -2,18 +2,16 @@
 
 from typing import Any
 
-import grpc
 import pytest
 
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.api.gateway.v1 import gateway_pb2
 from pellucid.api.gateway.v1.gateway_pb2 import GetCapabilitiesRequest
-from pellucid.errors import BackendUnavailable
+from pellucid.errors import QueueFull
 from tests.support.known_models import SOUND
 from tests.support.scripted_triton import Graph
 from tests.unit.gateway.conftest import Stage
 from tests.unit.gateway.fakes import card
-from tests.unit.gateway.refusals import refusal
 
 
 async def ask(stage: Stage, media_type: str = "") -> Any:
@@ -118,10 +116,26 @@ async def test_a_model_that_the_explain_service_does_not_know_yet_says_so(stage:
     }
 
 
-async def test_without_the_preprocess_service_there_are_no_capabilities(stage: Stage) -> None:
+async def test_without_the_preprocess_service_models_say_that_no_file_can_be_read(
+    stage: Stage,
+) -> None:
+    (before,) = (await ask(stage)).models
     await stage.preprocess_server.stop(None)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await ask(stage)
-    error = refusal(caught.value)
-    assert type(error) is BackendUnavailable
-    assert error.metadata["peer"] == "preprocess service"
+    (model,) = (await ask(stage)).models
+    assert model.state_reason.startswith("no file can be read: the preprocess service")
+    assert not before.state_reason
+    assert (model.media_types, len(model.methods)) == (before.media_types, len(before.methods))
+
+
+async def test_before_the_preprocess_service_has_answered_no_media_types_are_known(
+    stage: Stage,
+) -> None:
+    await stage.preprocess_server.stop(None)
+    (model,) = (await ask(stage)).models
+    assert model.state_reason and not model.media_types
+
+
+async def test_a_busy_explain_service_leaves_the_models_listed(stage: Stage) -> None:
+    stage.explain.refuses = QueueFull("busy", remedy="try again", retry_after_s=1)
+    (model,) = (await ask(stage)).models
+    assert {method.unavailable_reason for method in model.methods} == {"busy"}

@@ -27,13 +27,17 @@ REDIS = shutil.which("redis-server")
 
 
 def caller(
-    address: str = "192.0.2.1", port: int = 50_000, header: str = "", certificate: bytes = b""
+    address: str = "192.0.2.1",
+    port: int = 50_000,
+    header: str = "",
+    certificate: bytes = b"",
+    family: str = "ipv4",
 ) -> Context:
     """The context of a call, as far as it says who calls."""
     return cast(
         Context,
         SimpleNamespace(
-            peer=lambda: f"ipv4:{address}:{port}",
+            peer=lambda: f"{family}:{address}:{port}",
             invocation_metadata=lambda: (("x-forwarded-for", header),) if header else (),
             peer_identities=lambda: [certificate] if certificate else None,
         ),
@@ -72,11 +76,43 @@ async def test_without_a_quota_nothing_is_counted() -> None:
 async def test_explanations_have_a_quota_of_their_own() -> None:
     quotas = Quotas(GatewaySettings(quota="3/minute", explain_quota="1/minute"))
     assert await allowed(quotas, caller()) == 3
-    await quotas.count_explanation(caller())
+    async with quotas.explanation(caller()):
+        pass
     with pytest.raises(QuotaExceeded) as caught:
-        await quotas.count_explanation(caller())
+        async with quotas.explanation(caller()):
+            pass
     assert caught.value.metadata == {"quota": "explain_quota", "maximum": "1 per 1 minute"}
     assert 0 < (caught.value.retry_after_s or 0) <= 60
+
+
+async def test_a_client_has_so_many_explanations_at_once() -> None:
+    quotas = Quotas(GatewaySettings(explanations_per_client=1))
+    for _ in range(2):
+        async with quotas.explanation(caller()), quotas.explanation(caller("192.0.2.2")):
+            with pytest.raises(QuotaExceeded) as caught:
+                async with quotas.explanation(caller(port=50_001)):
+                    pass
+    assert caught.value.metadata["quota"] == "explanations_per_client"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("[2001:db8:0:1::1]", "[2001:db8:0:1:ffff::2]"),
+        ("%5B2001:db8:0:1::1%5D", "%5B2001:db8:0:1::2%5D"),
+    ],
+)
+async def test_all_addresses_of_an_ipv6_network_are_one_client(one: str, other: str) -> None:
+    quotas = Quotas(GatewaySettings(quota="3/minute"))
+    assert await allowed(quotas, caller(one, family="ipv6")) == 3
+    assert await allowed(quotas, caller(other, family="ipv6")) == 0
+    assert await allowed(quotas, caller("[2001:db8:0:2::1]", family="ipv6")) == 3
+
+
+async def test_an_edge_names_ipv6_clients_by_their_network_too() -> None:
+    quotas = Quotas(GatewaySettings(quota="3/minute", client_header="x-forwarded-for"))
+    assert await allowed(quotas, caller(header="2001:db8:0:1::1")) == 3
+    assert await allowed(quotas, caller(header="2001:db8:0:1::2")) == 0
 
 
 async def test_a_client_is_known_by_its_certificate_rather_than_its_address() -> None:

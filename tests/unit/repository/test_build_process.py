@@ -1,6 +1,7 @@
 """What is made of the builder's output and of its end."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pellucid.lifecycle import Kind, LifecycleEvent, ignore
 from pellucid.repository.build_process import CURRENT, build_repository
 from pellucid.repository.errors import BuilderFailed
+from tests.integration.conftest import REPOSITORY as SHIPPED
 
 
 def builder(*lines: str, then: str = "") -> tuple[str, ...]:
@@ -65,3 +67,24 @@ async def test_what_is_built_in_the_background_leaves_the_cores_to_others(tmp_pa
     program = builder(then=f"nice > {tmp_path}/niceness")
     await build_repository(tmp_path, ignore, in_background=True, builder=program)
     assert int((tmp_path / "niceness").read_text()) > os.nice(0)
+
+
+async def test_models_of_keras_and_of_torch_are_built_at_once(tmp_path: Path) -> None:
+    for name in ("pneumonia_alexnet", "pneumonia_mobilenet_v2", "speech_vgg16"):
+        (tmp_path / name).mkdir()
+        shutil.copy(SHIPPED / name / "card.yaml", tmp_path / name)
+    # Each waits until the other has begun.
+    program = builder(
+        then=f"""
+        echo "$2" >> {tmp_path}/begun
+        for second in $(seq 10); do
+            [ $(wc -l < {tmp_path}/begun) = 2 ] && exit 0
+            sleep 1
+        done
+        exit 3"""
+    )
+    await build_repository(tmp_path, ignore, builder=program)
+    assert sorted((tmp_path / "begun").read_text().split()) == [
+        "pneumonia_alexnet",
+        "pneumonia_mobilenet_v2,speech_vgg16",
+    ]

@@ -5,12 +5,14 @@ import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
+from pellucid.api.explain.v1 import explanation_pb2
 from pellucid.api.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from pellucid.errors import InvalidArgument
 from pellucid.serving import request_id
 
 SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
 SECRET = "the password is swordfish"
+LONG = "x" * (1 << 16)
 
 
 class Load:
@@ -18,7 +20,7 @@ class Load:
 
 
 class Scripted(gateway_pb2_grpc.GatewayServiceServicer):
-    """Answers `ok`, refuses `bad`, breaks on `bug`, and ends with `slow` when it is told to."""
+    """Answers `ok`, refuses `bad`, breaks on `bug`; `slow` ends when told to, `endless` never."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -35,6 +37,8 @@ class Scripted(gateway_pb2_grpc.GatewayServiceServicer):
         try:
             yield gateway_pb2.ExplainResponse()
             await self._act(request.model)
+            while request.model == "endless":
+                yield gateway_pb2.ExplainResponse(partial=explanation_pb2.Explanation(method=LONG))
             yield gateway_pb2.ExplainResponse()
         finally:
             self.released.set()

@@ -175,6 +175,40 @@ async def test_a_place_is_free_as_soon_as_a_call_has_ended(
         await stub.Classify(ClassifyRequest(model="ok"))
 
 
+async def test_a_call_whose_message_does_not_come_loses_its_place() -> None:
+    settings = ServiceSettings(max_concurrent_rpcs=1, receive_timeout_s=0.2, grace_s=0.1)
+    async with (
+        make(settings) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        silent = channel.stream_unary(f"/{SERVICE.full_name}/Classify")()
+        await silent.wait_for_connection()
+        stub: Any = gateway_pb2_grpc.GatewayServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Classify(ClassifyRequest(model="ok"))
+        assert isinstance(from_rpc_error(caught.value, "server"), QueueFull)
+        await asyncio.sleep(1)
+        await stub.Classify(ClassifyRequest(model="ok"))
+        silent.cancel()
+
+
+async def test_a_client_that_does_not_read_its_answer_loses_its_place(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pellucid.serving.interceptor._UNREAD_S", 0.1)
+    settings = ServiceSettings(max_concurrent_rpcs=1, max_deadline_s=0.1, grace_s=0.1)
+    async with (
+        make(settings, scripted) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        stub: Any = gateway_pb2_grpc.GatewayServiceStub(channel)
+        unread = stub.Explain(ExplainRequest(model="endless"))
+        async with asyncio.timeout(10):
+            await scripted.released.wait()
+        await stub.Classify(ClassifyRequest(model="ok"))
+        unread.cancel()
+
+
 async def test_clients_may_ask_for_its_contracts(channel: grpc.aio.Channel) -> None:
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
     call = stub.ServerReflectionInfo(

@@ -72,6 +72,18 @@ async def test_half_of_the_settings_is_an_error(authority: Authority, half: str)
         await serve(ServiceSettings(**{half: authority.certificate})).__aenter__()
 
 
+@pytest.mark.parametrize("half", ["peer_certificate", "peer_key"])
+def test_half_of_what_is_shown_to_peers_is_an_error(authority: Authority, half: str) -> None:
+    with pytest.raises(ValueError, match="peer_certificate and peer_key go together"):
+        ServiceSettings(**{half: authority.certificate})
+
+
+def test_a_certificate_is_not_shown_to_peers_in_plain_text(authority: Authority) -> None:
+    own = authority.issue("client")
+    with pytest.raises(ValueError, match="set the authorities"):
+        ServiceSettings(peer_certificate=own.certificate, peer_key=own.key)
+
+
 async def test_renewed_certificates_are_shown_to_new_connections(
     authority: Authority, tmp_path: Path
 ) -> None:

@@ -140,7 +140,7 @@ class Model(_message.Message):
     card_json: _builtins.str
     """The whole card, as JSON."""
     state_reason: _builtins.str
-    """Why it is not ready; empty where it is."""
+    """Why it cannot answer at present: it is not ready, or no file can be read. Empty where it can."""
     precision: _builtins.str
     """Arithmetic that it runs in, e.g. `float32`; `unknown` where the engine does not say."""
     indexed_cases: _builtins.int
