@@ -10,7 +10,8 @@ STEP_SECONDS: Final = Histogram(
     "pellucid_prediction_step_seconds",
     "Time of one step of a classification, in seconds.",
     ("model", "step"),
-    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+    # To the longest wait for one of the services.
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
 )
 SCORES: Final = Histogram(
     "pellucid_scores",

@@ -193,7 +193,9 @@ class ModelCatalogue:
         with self._marks:
             self._being_read, self._stale = self._stale, set()
         try:
-            self._keep(await self._settled(self._entries or {}, self._being_read.union(in_turn)))
+            found = await self._settled(self._entries or {}, self._being_read.union(in_turn))
+            if self._keep(found):
+                await self._repository.publish_engine()
         except Exception as error:
             with self._marks:
                 self._stale |= self._being_read
@@ -218,10 +220,11 @@ class ModelCatalogue:
             return found
         return await self._repository.read(known, changed)
 
-    def _keep(self, found: Mapping[str, Entry]) -> None:
+    def _keep(self, found: Mapping[str, Entry]) -> bool:
+        """Have it served from now on; True where it is another than before."""
         self._read_at = monotonic()
         if found == self._entries:
-            return
+            return False
         for name, entry in found.items():
             if (self._entries or {}).get(name) != entry:
                 log.info("model", model=name, state=entry.state.value, why=entry.reason)
@@ -231,6 +234,7 @@ class ModelCatalogue:
         self._entries = found
         self._changed.set()
         self._changed = asyncio.Event()
+        return True
 
 
 def _ready(entries: Mapping[str, Entry]) -> Models:

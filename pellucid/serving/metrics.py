@@ -43,6 +43,7 @@ MODELS = Gauge(
     "Models that are served, 1 each: which version, in which arithmetic.",
     ("model", "version", "precision"),
 )
+ENGINE = Info("pellucid_engine", "What serves the models, by its own word.")
 BUILD = Info("pellucid_build", "Versions of Pellucid and of what it runs on.")
 BUILD.info(
     {

@@ -8,6 +8,7 @@ index as it was: whoever doubts a model has its configuration read again.
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -25,6 +26,7 @@ from pellucid.cards import (
     first_error,
 )
 from pellucid.repository.unloadable import BUILDING_S, WAITS
+from pellucid.serving import metrics
 from pellucid.serving.served_model import UNKNOWN_PRECISION, Entry, ServedModel, State
 from pellucid.serving.triton import unanswered
 
@@ -93,6 +95,14 @@ class TritonRepository:
             if entry is not None:
                 entries[name] = entry
         return entries
+
+    async def publish_engine(self) -> None:
+        """Put the name and version of what serves the models into the metrics."""
+        with suppress(grpc.RpcError):  # It may have just ended.
+            found = await self._stub.ServerMetadata(
+                service_pb2.ServerMetadataRequest(), timeout=self._timeout_s
+            )
+            metrics.ENGINE.info({"name": found.name, "version": found.version})
 
     async def _index(self) -> dict[str, list[Version]]:
         try:

@@ -21,6 +21,14 @@ pytestmark = pytest.mark.skipif(
 )
 
 MUTATIONS: dict[str, tuple[Callable[[list[Document]], Any], str]] = {
+    "less memory than waiting files may take": (
+        lambda d: container(d, "preprocess")["resources"]["limits"].update(memory="2Gi"),
+        "preprocess: may need",
+    ),
+    "more calls than memory": (
+        lambda d: environment(d, "gateway").update(PELLUCID_GATEWAY_MAX_CONCURRENT_RPCS="64"),
+        "gateway: may need",
+    ),
     "a dropped probe": (
         lambda d: container(d, "explain").pop("readinessProbe"),
         "no readinessProbe",

@@ -17,7 +17,7 @@ from typing import Any, Final
 import yaml
 
 from pellucid.embedded.health import HEALTH_SERVICES, is_serving, is_triton_ready
-from tests.support.manifests import Document, of_kind
+from tests.support.manifests import SETTINGS, Document, of_kind, settings_map
 
 NETWORK: Final = "pellucid-test"
 HEALTH_PORT: Final = 8081
@@ -49,7 +49,7 @@ class Cluster:
     def __init__(self, documents: Sequence[Document], folder: Path) -> None:
         """Describe it: an overlay's documents, and a folder for those that podman is given."""
         self._deployments = of_kind(documents, "Deployment")
-        self._settings = of_kind(documents, "ConfigMap")
+        self._settings = {service: settings_map(documents, service) for service in SETTINGS}
         self._folder = folder
         self.images: dict[str, str] = {}
         """Another image instead of a document's, by the document's; for pods begun from now on."""

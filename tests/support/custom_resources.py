@@ -93,6 +93,7 @@ _SCALED_OBJECT: Final = _fields(
 )
 _POD_MONITOR: Final = _fields(
     "selector podMetricsEndpoints",
+    jobLabel=_TEXT,
     selector=_fields(
         matchExpressions=_list(_fields(key=_TEXT, operator=_TEXT, values=_list(_TEXT)))
     ),

@@ -19,11 +19,14 @@ from tests.support.manifests import (
     pod,
     ports,
     setting,
+    settings_map,
     triton_option,
 )
 
 _VOLUMES: Final = {"configMap", "emptyDir", "projected", "secret", "persistentVolumeClaim"}
 """Kinds that the restricted Pod Security Standard allows, of those that are used."""
+_PROCESS_BYTES: Final = 300 << 20
+"""Of a service that does nothing; measured (docs/operations.md)."""
 _EVERYWHERE: Final = {"Namespace", "PriorityClass"}
 """Kinds that are in no namespace."""
 
@@ -37,6 +40,7 @@ def problems(documents: Sequence[Document]) -> list[str]:
         *_probes(documents),
         *_security(documents),
         *_lifetimes(documents),
+        *_memory(documents),
         *call_problems(documents),
         *tls_problems(documents),
         *scaling_problems(documents),
@@ -74,7 +78,8 @@ def _settings(documents: Sequence[Document]) -> Iterator[str]:
         except ValueError as error:
             yield f"{service}: {error}"
         own = container(documents, service)
-        if {"configMapRef": {"name": service}} not in own.get("envFrom", []):
+        name = settings_map(documents, service)["metadata"]["name"]
+        if {"configMapRef": {"name": name}} not in own.get("envFrom", []):
             yield f"{service}: does not read its ConfigMap"
         for variable in own.get("env", []):
             if variable["name"].startswith("PELLUCID_") and variable["name"] not in known:
@@ -135,9 +140,9 @@ def _wanted_probes(documents: Sequence[Document], name: str) -> dict[str, Docume
     wanted = _wanted_ports(documents, name)
     kinds = ("startupProbe", "readinessProbe", "livenessProbe")
     if name in SETTINGS:
-        port = wanted["health"]
-        ready = {"grpc": {"port": port, "service": HEALTH_SERVICES[name]}}
-        return dict(zip(kinds, (ready, ready, {"grpc": {"port": port}}), strict=True))
+        listens = {"grpc": {"port": wanted["health"]}}
+        ready = {"grpc": listens["grpc"] | {"service": HEALTH_SERVICES[name]}}
+        return dict.fromkeys(kinds, listens) | {"readinessProbe": ready}
     if name == "redis":
         return {kind: {"tcpSocket": {"port": wanted["redis"]}} for kind in kinds}
     if name == "triton" and "http" not in wanted:
@@ -202,6 +207,33 @@ def _lifetimes(documents: Sequence[Document]) -> Iterator[str]:
         needed = _needed_to_end(documents, name)
         if granted <= needed:
             yield f"{name}: is killed after {granted} s, needs {needed}"
+
+
+def _memory(documents: Sequence[Document]) -> Iterator[str]:
+    """Whether limits hold what the settings allow: each message with two copies on its way."""
+    for service, needed in (
+        ("gateway", _value(documents, "gateway", "max_concurrent_rpcs") * 2 * _request(documents)),
+        (
+            "preprocess",
+            _value(documents, "preprocess", "workers")
+            * _value(documents, "preprocess", "decode_memory_bytes")
+            + _value(documents, "preprocess", "max_waiting")
+            * _value(documents, "preprocess", "max_content_bytes"),
+        ),
+    ):
+        limit = container(documents, service)["resources"]["limits"]["memory"]
+        if int(limit.removesuffix("Gi")) << 30 < needed + _PROCESS_BYTES:
+            yield f"{service}: may need {needed + _PROCESS_BYTES:.0f} bytes, is limited to {limit}"
+
+
+def _request(documents: Sequence[Document]) -> float:
+    return _value(documents, "gateway", "max_request_bytes")
+
+
+def _value(documents: Sequence[Document], service: str, name: str) -> float:
+    """A number among a service's settings, as its ConfigMap or its default has it."""
+    given = setting(documents, service, name.upper())
+    return float(SETTINGS[service].model_fields[name].default if given is None else given)
 
 
 def _needed_to_end(documents: Sequence[Document], name: str) -> float:

@@ -110,9 +110,19 @@ def container(documents: Sequence[Document], name: str) -> Any:
     return pod(documents, name)["containers"][0]
 
 
+def settings_map(documents: Sequence[Document], service: str) -> Document:
+    """The ConfigMap of a service's settings; its name ends with a digest."""
+    (found,) = [
+        one
+        for name, one in of_kind(documents, "ConfigMap").items()
+        if name.rpartition("-")[0] == service
+    ]
+    return found
+
+
 def environment(documents: Sequence[Document], service: str) -> Any:
     """The variables of a service's ConfigMap."""
-    return of_kind(documents, "ConfigMap")[service]["data"]
+    return settings_map(documents, service)["data"]
 
 
 def setting(documents: Sequence[Document], service: str, name: str) -> str | None:

@@ -83,7 +83,8 @@ DOCUMENTED_ZERO = {"PellucidTruncated", "PellucidCertificateExpires"}
 def test_every_rule_has_data_to_judge(scraped: Prometheus, rule: Any) -> None:
     expression = re.sub(r"\[\d+[mh]\]", f"[{WINDOW}]", rule["expr"])
     # What is compared, without the comparison: an alert that is silent gives nothing.
-    for compared in re.split(r"\band\b(?! on)", expression):
+    expression = re.sub(r"absent\((.*)\)", r"\1", expression).replace(" offset 15m", "")
+    for compared in re.split(r"\band\b(?! on)|\bunless on \(\w+\)", expression):
         query = re.sub(r"(?: - time\(\))?\s[><=]+ [\d.* ]+$", "", compared.strip())
         for name, recorded in RECORDED.items():
             query = query.replace(name, re.sub(r"\[\d+[mh]\]", f"[{WINDOW}]", f"({recorded})"))
