@@ -1,4 +1,4 @@
-"""Start the preprocess service: `python -m preprocess_service`, settings from `PELLUCID_PREPROCESS_*`."""
+"""Start the preprocess service: `python -m preprocess_service`; see its `settings.py`."""
 
 import asyncio
 from contextlib import AsyncExitStack

@@ -60,8 +60,8 @@ SPEECH_CARD: dict[str, Any] = {
     },
     "architecture": {
         "framework": "keras",
-        "builder": "mobilenet_v2",
-        "arguments": {"height": 32, "width": 32, "outputs": 2, "alpha": 0.35},
+        "builder": "residual_network",
+        "arguments": {"height": 32, "width": 32, "outputs": 2, "planes": 4},
     },
 }
 

@@ -92,7 +92,9 @@ def test_what_the_hub_has_not_is_named(places):
             start_torch(small_cnn(channels=1, outputs=1), elsewhere, places)
 
 
-def test_a_hub_out_of_reach_is_named(places):
+def test_a_hub_out_of_reach_is_named(places, monkeypatch):
+    # Its library waits longer and longer between five attempts.
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
     with serve_hub({}) as hub:
         start = start_of(b"", hub.address)
     with pytest.raises(NoWeights, match="neither cached nor to be had"):

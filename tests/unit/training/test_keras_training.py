@@ -23,8 +23,8 @@ KERAS_XRAY_CARD = {
     "preprocess": {**XRAY_CARD["preprocess"], "layout": "HWC", "height": 32, "width": 32},
     "architecture": {
         "framework": "keras",
-        "builder": "mobilenet_v2",
-        "arguments": {"height": 32, "width": 32, "outputs": 1, "alpha": 0.35},
+        "builder": "vgg16",
+        "arguments": {"height": 32, "width": 32, "outputs": 1, "alpha": 0.0625},
     },
 }
 
@@ -64,7 +64,7 @@ def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(kerma
     recipe = recipe_of(
         KERAS_XRAY_CARD,
         [{"kind": "kermany"}],
-        stages=[{"epochs": 3, "hidden": 0.2}],
+        stages=[{"epochs": 2, "hidden": 0.2}],
         optimiser={"learning_rate": 1e-3, "average": 0.5},
         choose="loss",
     )
