@@ -260,8 +260,13 @@ def explain_until_served(
     raise AssertionError(f"version {version} was not loaded")
 
 
+def errors_in_log(system: EmbeddedSystem, service: str) -> list[str]:
+    lines = Path(system.service(service).log).read_text().splitlines()
+    return [line for line in lines if '"level": "error"' in line]
+
+
 def test_no_map_rests_on_two_versions_of_a_model(
-    gateway: Any, system_repository: Path, slow: str
+    system: EmbeddedSystem, gateway: Any, system_repository: Path, slow: str
 ) -> None:
     # How soon a version is built and loaded is not known: mostly during an explanation.
     for version in ("2", "3", "4"):
@@ -270,7 +275,7 @@ def test_no_map_rests_on_two_versions_of_a_model(
         failures = explain_until_served(gateway, slow, version, call)
         if failures:
             break
-    assert set(failures) == {("MODEL_CHANGED", True)}
+    assert set(failures) == {("MODEL_CHANGED", True)}, errors_in_log(system, "explain")
 
     methods = [Method(lime=Lime(samples=20))]
     request = ExplainRequest(model=slow, content=PICTURE, methods=methods)
