@@ -32,7 +32,11 @@ class _Part(BaseModel):
 
 
 class Document(_Part):
-    """What is read from a YAML file of its own."""
+    """What is read from a YAML file of its own: the recipe of one model."""
+
+    card: Card
+    """The part of the card that people write; the training adds operating points, calibration and
+    quality."""
 
     @classmethod
     def read(cls, path: Path, changes: Sequence[str] = ()) -> Self:
@@ -50,6 +54,13 @@ class Document(_Part):
         for change in changes:
             _change(tree, change)
         return cls.model_validate(tree)
+
+    @property
+    def digest(self) -> str:
+        """Of everything that decides the weights; a run goes on only with the same."""
+        card = self.card.model_dump_json(include={"labels", "output", "preprocess", "architecture"})
+        text = card + self.model_dump_json(exclude={"card", "threads"}, exclude_defaults=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class LastLayers(_Part):
@@ -186,9 +197,6 @@ class Optimiser(_Part):
 class Recipe(Document):
     """One model: its card, its data and how it is trained."""
 
-    card: Card
-    """The part of the card that people write; the training adds operating points,
-    calibration and quality."""
     data: tuple[Source, ...] = Field(min_length=1)
     start: Start | None = None
     """Absent: random weights."""
@@ -294,13 +302,6 @@ class Recipe(Document):
     def stage(self, epoch: int) -> Stage:
         """The stage of an epoch, counted from 0."""
         return [stage for stage in self.stages for _ in range(stage.epochs)][epoch]
-
-    @property
-    def digest(self) -> str:
-        """Of everything that decides the weights; a run goes on only with the same."""
-        card = self.card.model_dump_json(include={"labels", "output", "preprocess", "architecture"})
-        text = card + self.model_dump_json(exclude={"card", "threads"}, exclude_defaults=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _change(tree: Any, change: str) -> None:

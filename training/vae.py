@@ -13,13 +13,12 @@ from typing import Annotated, Any, Self
 import lightning
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from pellucid.architectures.weights import load_torch, save_torch
-from pellucid.cards import Activation, Card
+from pellucid.cards import Activation
 from pellucid.contracts import ImageContract
 from pellucid.repository.folder import WEIGHTS
 from training.autoencoder import HALVINGS, ConditionalVae, loss_of
@@ -30,13 +29,15 @@ from training.fitting import BEST, fit
 from training.pictures import normalise
 from training.places import FINISHED, RECIPE, Places
 from training.recipe import Document, PictureSource
+from training.run_recipe import check_recipe, claim
 
 
 class VaeRecipe(Document):
-    """One generator: what its pictures are of, its data and how it is trained."""
+    """One generator: what its pictures are of, its data and how it is trained.
 
-    card: Card
-    """Labels, the pictures' size, licence and attribution."""
+    Of the card it takes the labels, the pictures' size, licence and attribution.
+    """
+
     data: tuple[Annotated[PictureSource, Field(discriminator="kind")], ...] = Field(min_length=1)
     latents: int = Field(default=64, gt=0)
     width: int = Field(default=16, gt=0)
@@ -135,13 +136,14 @@ def train(recipe: VaeRecipe, places: Places) -> Path:
         of the validation split; `samples.png`, some pictures of each label, a row each.
 
     Raises:
-        ValueError: the folder has a run of another recipe.
+        OtherRun: the folder has a run of another recipe.
         BadData: a data set is not as its loader wants it.
     """
     folder = recipe.run(places)
     if (folder / FINISHED).exists():
+        check_recipe(folder, recipe)
         return folder
-    _claim(folder, recipe)
+    claim(folder, recipe)
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     training, validation = (
@@ -239,15 +241,6 @@ def load_generator(name: str, places: Places) -> tuple[VaeRecipe, ConditionalVae
     network = recipe.build()
     load_torch(network, folder / WEIGHTS)
     return recipe, network.eval().requires_grad_(False)
-
-
-def _claim(folder: Path, recipe: VaeRecipe) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / RECIPE
-    if kept.exists() and VaeRecipe.read(kept) != recipe:
-        raise ValueError(f"{folder} has a run of another recipe: remove it, or choose other --runs")
-    tree = recipe.model_dump(mode="json", exclude_unset=True)
-    kept.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
 
 
 def main() -> None:

@@ -137,7 +137,7 @@ def trainings() -> Iterator[None]:
         from pellucid.repository.errors import ModelNotBuilt
         from training.datasets.pictures import BadData
         from training.digests import NoWeights
-        from training.run import OtherRun
+        from training.run_recipe import OtherRun
     except ModuleNotFoundError as error:
         raise fail(f"{error.name} is not installed", _INSTALL) from None
     try:
