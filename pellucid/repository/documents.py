@@ -84,8 +84,14 @@ def _row(folder: ModelFolder) -> str:
 
 
 def _network(card: Card) -> str:
+    if card.members:
+        return "ensemble of " + ", ".join(f"`{name}`" for name in card.members)
     made = card.architecture
-    return f"`{made.builder}` ({made.framework})" if made else "brought as a graph"
+    if made is None or made.framework == "onnx":
+        return "brought as a graph"
+    if made.builder is None:
+        return f"brought as a network ({made.framework})"
+    return f"`{made.builder}` ({made.framework})"
 
 
 def _labels(card: Card) -> str:
@@ -98,8 +104,7 @@ def _first_words(text: str) -> str:
 
 
 def _size(folder: ModelFolder) -> str:
-    path = folder.weights if folder.builds else folder.graph
-    return f"{path.stat().st_size / 1e6:.1f} MB"
+    return f"{sum(path.stat().st_size for path in folder.sources) / 1e6:.1f} MB"
 
 
 def _baseline(card: Card) -> str:

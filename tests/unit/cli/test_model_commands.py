@@ -39,6 +39,14 @@ def test_a_model_is_shown_as_its_card(repository: Path) -> None:
     assert "model.onnx" in shown
 
 
+def test_an_ensemble_is_said_to_be_made_of_its_members(repository: Path) -> None:
+    members = [linear_model(repository, name, temperature=2) for name in ("one", "two")]
+    write_ensemble(repository, "both", members)
+    assert "made of one, two" in run("show", "both").stdout
+    rows = {row["name"]: row["network"] for row in json.loads(run("list", "--json").stdout)}
+    assert rows == {"both": "ensemble", "linear": "onnx", "one": "onnx", "two": "onnx"}
+
+
 @pytest.mark.parametrize("command", ["show", "remove", "verify"])
 def test_a_model_that_is_not_there_is_named(repository: Path, command: str) -> None:
     done = run(command, "nope")
