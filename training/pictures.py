@@ -15,7 +15,7 @@ def normalise(images: Tensor, size: int, contract: ImageContract) -> Tensor:
     x = images.float() / 255
     if size != images.shape[-1]:
         x = interpolate(x, size=size, mode="bilinear", antialias=True)
-    mean, std = _levels(contract, x)
+    mean, std = levels(contract, x)
     return (x - mean) / std
 
 
@@ -38,7 +38,7 @@ def vary(
         changes: how strongly.
         generator: the only source of chance.
     """
-    mean, std = _levels(contract, x)
+    mean, std = levels(contract, x)
     if changes.pose or changes.mirror:
         x = _move(x, changes, generator)
     unit = (x * std + mean).clamp(0, 1)
@@ -66,7 +66,7 @@ def hide(x: Tensor, share: float, contract: ImageContract, generator: Generator)
         generator: the only source of chance.
     """
     n, _, height, width = x.shape
-    mean, std = _levels(contract, x)
+    mean, std = levels(contract, x)
     dark = _uniform(x, 0, 1, generator) < 0.25
     fill = torch.where(dark, (0 * mean - mean) / std, x.mean(dim=(2, 3), keepdim=True))
     # From nothing to everything; the ends as often as explanations ask for them.
@@ -99,7 +99,8 @@ def hide_share(
     return torch.where(mask, x.mean(dim=(2, 3), keepdim=True) if fill is None else fill, x)
 
 
-def _levels(contract: ImageContract, x: Tensor) -> tuple[Tensor, Tensor]:
+def levels(contract: ImageContract, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel, `(1, C, 1, 1)`, where `x` is."""
     mean, std = (
         torch.tensor(values, device=x.device).view(1, -1, 1, 1)
         for values in (contract.mean, contract.std)
