@@ -8,7 +8,7 @@ import argparse
 import json
 import logging
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 import lightning
 import numpy as np
@@ -30,6 +30,9 @@ from training.pictures import normalise
 from training.places import FINISHED, RECIPE, Places
 from training.recipe import Document, PictureSource
 from training.run_recipe import check_recipe, claim
+
+_SAMPLES: Final = 8
+"""Of each label, in the picture of them."""
 
 
 class VaeRecipe(Document):
@@ -218,10 +221,10 @@ def nearest_distance(pictures: Tensor, others: Tensor) -> Tensor:
     return 1 - (unit(ours) @ unit(theirs).T).amax(1)
 
 
-def _draw_samples(network: ConditionalVae, recipe: VaeRecipe, path: Path, each: int = 8) -> None:
-    classes = torch.arange(len(recipe.card.labels)).repeat_interleave(each)
+def _draw_samples(network: ConditionalVae, recipe: VaeRecipe, path: Path) -> None:
+    classes = torch.arange(len(recipe.card.labels)).repeat_interleave(_SAMPLES)
     made = network.draw(classes, Generator().manual_seed(recipe.seed))
-    rows = [torch.cat(list(row), 2) for row in torch.split(made, each)]
+    rows = [torch.cat(list(row), 2) for row in torch.split(made, _SAMPLES)]
     plane = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
     Image.fromarray(np.squeeze(plane)).save(path)
 
