@@ -84,6 +84,12 @@ def test_a_network_that_no_builder_makes_is_said_to_be_brought(
     assert f"| network | {words} |" in page
 
 
+@pytest.mark.parametrize("option", ["--models=tiny", "--json"])
+def test_what_the_documents_take_no_notice_of_is_no_option(repository: Path, option: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["docs", str(repository), "--check", option])
+
+
 def test_documents_that_do_not_match_the_cards_are_named(
     repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
