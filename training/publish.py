@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.publish", description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
-    Places.add_options(parser)
+    Places.add_options(parser, "runs", "repository")
     options = parser.parse_args()
     publish(Recipe.read(options.recipe, options.changes), Places.of(options))
 

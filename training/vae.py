@@ -251,7 +251,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.vae", description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
-    Places.add_options(parser)
+    Places.add_options(parser, "data", "runs", "tensorboard")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     train(VaeRecipe.read(options.recipe, options.changes), Places.of(options))

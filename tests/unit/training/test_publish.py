@@ -39,9 +39,14 @@ def places(tmp_path) -> Places:
     return places
 
 
+def publishing(recipe, places) -> list[str]:
+    folders = [f"--runs={places.runs}", f"--repository={places.repository}"]
+    return [sys.executable, "-m", "training.publish", str(recipe), *folders]
+
+
 def test_the_card_is_the_recipes_with_what_was_measured(places, tmp_path, written):
     path = written(tmp_path / "recipe.yaml", RECIPE)
-    command = [sys.executable, "-m", "training.publish", str(path), *places.options]
+    command = publishing(path, places)
     subprocess.run(command, check=True)
     folder = places.repository / "tiny"
     card = Card.read(folder / "card.yaml")
@@ -81,10 +86,17 @@ def test_what_was_changed_for_a_training_is_changed_for_its_publication(places, 
     (places.run("tiny") / "recipe.yaml").unlink()
     claim(places.run("tiny"), recipe_of(XRAY_CARD, [{"kind": "kermany"}], seed=1))
     path = written(tmp_path / "recipe.yaml", RECIPE)
-    command = [sys.executable, "-m", "training.publish", str(path), *places.options]
+    command = publishing(path, places)
     assert subprocess.run(command, capture_output=True).returncode != 0
     subprocess.run([*command, "--set", "seed=1"], check=True)
     assert (places.repository / "tiny/card.yaml").exists()
+
+
+def test_a_publication_takes_no_option_that_it_would_not_read(places, tmp_path, written):
+    path = written(tmp_path / "recipe.yaml", RECIPE)
+    command = [*publishing(path, places), "--data=elsewhere"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "--data" in done.stderr
 
 
 def test_weights_and_detector_go_into_the_folder_of_the_cards_version(places):

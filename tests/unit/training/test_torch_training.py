@@ -201,8 +201,8 @@ def test_several_findings_are_measured_each_for_itself(places):
 def test_what_an_unfinished_run_has_learnt_is_kept_and_taken_up(places, tmp_path, monkeypatch):
     recipe = recipe_of(XRAY_CARD, KERMANY, stages=[{"epochs": 3, "hidden": 0.5}])
     stop_after_two_epochs(recipe, places)
-    options = [f"--data={places.data}", f"--runs={places.runs}"]
-    monkeypatch.setattr(sys, "argv", ["unfinished", str(tmp_path / "kept"), *options])
+    arguments = ["unfinished", str(tmp_path / "kept"), f"--runs={places.runs}"]
+    monkeypatch.setattr(sys, "argv", arguments)
     unfinished.main()
     kept = tmp_path / "kept/tiny.safetensors"
     other = recipe_of({**XRAY_CARD, "name": "other"}, KERMANY, start={"kind": "file", "file": kept})
