@@ -5,14 +5,17 @@ import pytest
 import torch
 from torch import Generator
 
-from pellucid.architectures.weights import save_torch
+from pellucid.architectures.weights import load_keras, save_keras, save_torch
 from pellucid.cards import Card
 from pellucid.contracts import StftContract
 from tests.support.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
 from training import sounds
+from training.datasets.clips import ALONE, Clips
 from training.datasets.pictures import Pictures
 from training.drawing import RandomRows, label_odds
+from training.keras_loop import build_keras, margins_of
 from training.measuring import measure_pictures, scorer
+from training.measuring_clips import measure_clips
 from training.pictures import hide, hide_share, normalise, vary
 from training.places import Places
 from training.recipe import PictureChanges
@@ -22,6 +25,21 @@ from training.weights import build_torch
 
 IMAGE = Card.model_validate(XRAY_CARD).preprocess
 SOUND = Card.model_validate(SPEECH_CARD).preprocess
+PHASES = StftContract(
+    kind="stft",
+    sample_rate_hz=16_000,
+    window_seconds=0.25,
+    hop_seconds=0.25,
+    n_fft=256,
+    win_length=256,
+    hop_length=128,
+    floor_db=-80,
+    ceiling_db=60,
+    mean=-30,
+    std=20,
+    phase=True,
+    layout="HWC",
+)
 EVERYTHING = PictureChanges(resolution=1, spectrum=1)
 
 
@@ -150,31 +168,46 @@ def test_hidden_cells_of_a_spectrogram_take_silence_or_the_mean():
 
 
 def test_channels_of_phases_are_hidden_as_silence_has_them():
-    contract = StftContract(
-        kind="stft",
-        sample_rate_hz=16_000,
-        window_seconds=0.25,
-        hop_seconds=0.25,
-        n_fft=256,
-        win_length=256,
-        hop_length=128,
-        floor_db=-80,
-        ceiling_db=60,
-        mean=-30,
-        std=20,
-        phase=True,
-        layout="HWC",
-    )
-    x = sounds.inputs(clips(), contract)
+    x = sounds.inputs(clips(), PHASES)
     assert x.shape == (6, 128, 32, 3)
-    hidden = sounds.hide(x.copy(), 1.0, contract, np.random.default_rng(0))
-    silence, _ = contract.value_range
+    hidden = sounds.hide(x.copy(), 1.0, PHASES, np.random.default_rng(0))
+    silence, _ = PHASES.value_range
     for before, after in zip(x, hidden, strict=True):
         changed = after[(after != before).any(axis=2)]
         means = before.mean(axis=(0, 1))
         assert np.allclose(changed, silence) or np.allclose(changed, means, atol=1e-6)
     barred = sounds.mask_bars(x.copy(), np.random.default_rng(0))
     assert barred.shape == x.shape and (barred != x).any()
+
+
+def test_a_clip_that_is_all_hidden_is_silence_with_its_phases(tmp_path):
+    card = Card.model_validate(
+        {
+            **SPEECH_CARD,
+            "preprocess": PHASES.model_dump(),
+            "architecture": {
+                "framework": "keras",
+                "builder": "residual_network",
+                "arguments": {
+                    "height": 128,
+                    "width": 32,
+                    "channels": 3,
+                    "outputs": 2,
+                    "planes": 4,
+                },
+            },
+        }
+    )
+    model, weights = build_keras(card), tmp_path / "weights.safetensors"
+    save_keras(model, weights)
+    labels, names = np.arange(6) % 2, tuple("ababab")
+    twins = np.full(6, ALONE)
+    found = measure_clips(card, weights, Clips(clips(), labels, ("one",) * 6, names, names, twins))
+    load_keras(model, weights)
+    silence = np.broadcast_to(PHASES.value_range[0], (1, *PHASES.shape))
+    margin = margins_of(model.predict(silence, verbose=0))[0]
+    score = 1 / (1 + np.exp(-margin))
+    assert found["hidden"]["100%"]["mean_score"] == pytest.approx(score, abs=1e-4)
 
 
 def test_labels_are_drawn_equally_often_however_rare_they_are():
