@@ -13,7 +13,7 @@ from explain_service.segmentation import SegmentMap
 from explain_service.triton_calls import Caller
 from pellucid.api.explain.v1 import methods_pb2
 from pellucid.scores import label_logits, probabilities
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 from pellucid.tensors import FloatArray
 
 

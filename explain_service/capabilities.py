@@ -9,7 +9,7 @@ from explain_service.request import CheckedRequest
 from explain_service.segmentation import SEGMENTERS, Segmenter
 from pellucid.api.explain.v1 import explain_pb2
 from pellucid.parameters import Parameter, Value, parameters_of
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 
 
 def model_methods(

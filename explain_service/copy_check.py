@@ -8,7 +8,8 @@ from explain_service.gradient.copies import GradientCopies
 from explain_service.gradient.loading import NoCopy
 from explain_service.run_control import Cancellation, Cancelled, RunControl
 from pellucid.errors import BackendUnavailable, PellucidError
-from pellucid.serving.catalogue import ModelCatalogue, ServedModel
+from pellucid.serving.catalogue import ModelCatalogue
+from pellucid.serving.served_model import ServedModel
 
 log = structlog.get_logger(__name__)
 

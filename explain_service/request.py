@@ -16,7 +16,7 @@ from pellucid.api.explain.v1 import methods_pb2
 from pellucid.contracts import Baseline, InputSpec
 from pellucid.errors import InvalidArgument, MethodUnavailable
 from pellucid.scores import check_targets, expected_targets
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 from pellucid.tensors import FloatArray, decode
 
 

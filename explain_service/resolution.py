@@ -14,7 +14,7 @@ from explain_service.triton_calls import Caller, SharedInputs, TritonCalls
 from pellucid.baselines import make_baseline
 from pellucid.errors import MethodUnavailable
 from pellucid.scores import probabilities, resolve_targets
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 from pellucid.serving.triton import Answer
 from pellucid.tensors import FloatArray
 

@@ -15,8 +15,9 @@ from explain_service.request import CheckedRequest, check_request, check_tensor
 from explain_service.resolution import Dependencies
 from explain_service.settings import ExplainSettings
 from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
-from pellucid.serving.catalogue import ModelCatalogue, ServedModel
+from pellucid.serving.catalogue import ModelCatalogue
 from pellucid.serving.deadline import Deadline, Shutdown
+from pellucid.serving.served_model import ServedModel
 from pellucid.serving.triton import changed
 
 Context = grpc.aio.ServicerContext[Any, Any]

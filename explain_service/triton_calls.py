@@ -16,9 +16,9 @@ from explain_service.run_control import Cancellation, RunControl, TimeBudget
 from explain_service.settings import ExplainSettings
 from pellucid.cards import MASKED_SUFFIX
 from pellucid.serving import request_id, tracing
-from pellucid.serving.catalogue import ServedModel
 from pellucid.serving.channels import TRITON_INFER, open_blocking_triton_channel
 from pellucid.serving.deadline import Deadline
+from pellucid.serving.served_model import ServedModel
 from pellucid.serving.triton import Answer, MarkStale, check_answer, joined, translate
 from pellucid.tensors import Array, FloatArray
 

@@ -13,8 +13,9 @@ from pellucid.cards import Card
 from pellucid.errors import BackendUnavailable, DeadlineTooShort, QueueFull
 from pellucid.parameters import MAX_METHODS
 from pellucid.scores import resolve_operating_point
-from pellucid.serving.catalogue import Entry, ModelCatalogue, ServedModel, State
+from pellucid.serving.catalogue import ModelCatalogue
 from pellucid.serving.deadline import Deadline
+from pellucid.serving.served_model import Entry, ServedModel, State
 
 _STATES: Final = {
     State.READY: gateway_pb2.MODEL_STATE_READY,

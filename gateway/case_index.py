@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import faiss
 import numpy as np
@@ -37,7 +37,7 @@ class _Part(BaseModel):
 class About(_Part):
     """What an index is of."""
 
-    format: int = 1
+    format: Literal[1] = 1
     model: str
     weights_digest: str
     """Of the model that made the features; another one's cannot be compared with them."""
@@ -53,7 +53,7 @@ class About(_Part):
         """Read it of the index in a folder.
 
         Raises:
-            BadIndex: it is not there, or damaged.
+            BadIndex: it is not there, damaged, or of another format.
         """
         try:
             return cls.model_validate_json((folder / ABOUT).read_bytes())

@@ -24,8 +24,9 @@ from pellucid.errors import (
     UnreadableMedia,
 )
 from pellucid.scores import calibrated, label_logits, probabilities, resolve_operating_point
-from pellucid.serving.catalogue import ModelCatalogue, ServedModel
+from pellucid.serving.catalogue import ModelCatalogue
 from pellucid.serving.deadline import Deadline
+from pellucid.serving.served_model import ServedModel
 from pellucid.serving.triton import TritonInference
 from pellucid.tensors import FloatArray, decode
 

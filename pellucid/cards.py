@@ -25,7 +25,8 @@ from pellucid.contracts import Baseline, PreprocessContract, baseline_name
 CARD_PARAMETER = "pellucid_card"
 """Triton parameter that holds the card as JSON."""
 DIGEST_PARAMETER = "pellucid_weights_digest"
-"""Triton parameter that holds the SHA-256 of `weights.safetensors` in hexadecimal."""
+"""Triton parameter that holds the SHA-256, in hexadecimal, of the file that the model is made of:
+weights, a network or a graph; of an ensemble, that of its members' digests."""
 ROLE_PARAMETER = "pellucid_role"
 """Triton parameter: `classifier`, or `masked` for the graph that expands masks."""
 PRECISION_PARAMETER = "pellucid_precision"

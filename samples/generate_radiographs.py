@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--generator", default="xray_vae")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=FOLDER)
-    Places.add_options(parser)
+    Places.add_options(parser, "runs")
     options = parser.parse_args()
     recipe, network = load_generator(options.generator, Places.of(options))
     labels = recipe.card.labels

@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
     parser.add_argument("--test", action="store_true", help="report the test split, too")
-    Places.add_options(parser)
+    Places.add_options(parser, "data", "repository")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     recipe, places = Recipe.read(options.recipe, options.changes), Places.of(options)

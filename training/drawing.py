@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from training.datasets.pictures import Pictures
 
 Batch = tuple[Tensor, Tensor]
 """uint8 `(N, C, H, W)` and targets `(N, K)`."""
+_BATCH: Final = 64
+"""Pictures at a time where nothing is learned from them."""
 
 
 class PictureBatches(Dataset[Batch]):
@@ -98,9 +100,9 @@ def classes_of(targets: Tensor) -> Tensor:
     return targets[:, 0].long() if targets.shape[1] == 1 else targets.argmax(1)
 
 
-def in_order(pictures: Pictures, batch: int = 64) -> DataLoader[Batch]:
+def in_order(pictures: Pictures) -> DataLoader[Batch]:
     """All pictures, batch by batch."""
-    rows = torch.split(torch.arange(len(pictures)), batch)
+    rows = torch.split(torch.arange(len(pictures)), _BATCH)
     return DataLoader(PictureBatches(pictures), sampler=rows, batch_size=None)
 
 

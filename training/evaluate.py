@@ -49,10 +49,11 @@ class Network:
 
         Raises:
             ModelNotBuilt: it has no valid card.
-            NoWeights: it was brought as a graph.
+            NoWeights: it was brought as a network or a graph, or is an ensemble.
         """
         folder = ModelFolder.read(places.repository / model)
-        if not folder.builds:
+        architecture = folder.card.architecture
+        if architecture is None or architecture.builder is None or not folder.builds:
             raise NoWeights(f"{model} has no {WEIGHTS}: only what is built from them is measured")
         return cls(folder.card, folder.weights)
 

@@ -40,7 +40,8 @@ class Request:
 def evaluate_model(request: Request, places: Places, html: Path | None = None) -> dict[str, Any]:
     """Measure, and write what was asked for.
 
-    A look at the test split is counted before it is taken, and its figures go into the card.
+    A look at the test split is counted before it is taken, and its figures go into the card: those
+    of what is served, or the spread of several runs. A single run has neither.
 
     Returns:
         Figures by network and data set; of several runs, also their spread.

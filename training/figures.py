@@ -69,7 +69,7 @@ class Figure:
 
 
 def with_intervals(
-    measures: Mapping[str, Measure], cases: Cases, *, stratified: bool = True, seed: int = 0
+    measures: Mapping[str, Measure], cases: Cases, *, stratified: bool = True
 ) -> dict[str, Figure]:
     """Measure, and resample owners with replacement for the intervals.
 
@@ -80,9 +80,8 @@ def with_intervals(
         measures: by name; all see the same resamples.
         cases: to be measured.
         stratified: draw within each class, so that no resample lacks one.
-        seed: of the resampling.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     size = len(cases.labels)
     ones = np.ones((1, size))
     drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in measures}

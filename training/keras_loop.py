@@ -1,4 +1,4 @@
-"""Trainings of Keras networks on clips: Keras' own fit and callbacks have the loop."""
+"""Trainings of Keras networks on clips or pictures: Keras' own fit and callbacks have the loop."""
 
 import csv
 import json

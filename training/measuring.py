@@ -52,8 +52,8 @@ def measure_pictures(card: Card, weights: Path, pictures: Pictures) -> dict[str,
         share: score([hide_share(x, share, generator) for x in inputs])[:, -len(labels) :]
         for share in HIDDEN
     }
-    black = -contract.mean[0] / contract.std[0]
-    dark = score([torch.full_like(inputs[0][:1], black)])[:, -len(labels) :]
+    black = torch.from_numpy(contract.value_range[0]).to(inputs[0]).view(1, -1, 1, 1)
+    dark = score([black.expand_as(inputs[0][:1])])[:, -len(labels) :]
     changed = score([vary(x, contract, DEVICES, generator) for x in inputs])[:, -len(labels) :]
     figures: dict[str, Any] = {}
     points: dict[str, dict[str, float]] = {}

@@ -66,7 +66,7 @@ def _hidden(
     threshold: float,
     contract: SpectrogramContract,
 ) -> dict[str, Any]:
-    silence = (contract.floor_db - contract.mean) / contract.std
+    silence, _ = contract.value_range
     table = {}
     for share in HIDDEN:
         rng = np.random.default_rng(0)

@@ -1,5 +1,7 @@
 """How training varies pictures: pose, sharpness, exposure, noise, spectrum, hidden segments."""
 
+from typing import Final
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,13 +11,16 @@ from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolat
 from pellucid.contracts import ImageContract, Layout
 from training.recipe import PictureChanges
 
+_CELLS: Final = 8
+"""Along each side, of the grid of which a share is hidden."""
+
 
 def normalise(images: Tensor, size: int, contract: ImageContract) -> Tensor:
     """Scale 8-bit pictures `(N, C, H, W)` to model inputs at `size` pixels."""
     x = images.float() / 255
     if size != images.shape[-1]:
         x = interpolate(x, size=size, mode="bilinear", antialias=True)
-    mean, std = _levels(contract, x)
+    mean, std = levels(contract, x)
     return (x - mean) / std
 
 
@@ -38,7 +43,7 @@ def vary(
         changes: how strongly.
         generator: the only source of chance.
     """
-    mean, std = _levels(contract, x)
+    mean, std = levels(contract, x)
     if changes.pose or changes.mirror:
         x = _move(x, changes, generator)
     unit = (x * std + mean).clamp(0, 1)
@@ -66,7 +71,7 @@ def hide(x: Tensor, share: float, contract: ImageContract, generator: Generator)
         generator: the only source of chance.
     """
     n, _, height, width = x.shape
-    mean, std = _levels(contract, x)
+    mean, std = levels(contract, x)
     dark = _uniform(x, 0, 1, generator) < 0.25
     fill = torch.where(dark, (0 * mean - mean) / std, x.mean(dim=(2, 3), keepdim=True))
     # From nothing to everything; the ends as often as explanations ask for them.
@@ -80,26 +85,25 @@ def hide(x: Tensor, share: float, contract: ImageContract, generator: Generator)
     return torch.where(mask & touched, fill, x)
 
 
-def hide_share(
-    x: Tensor, share: float, generator: Generator, fill: Tensor | None = None, cells: int = 8
-) -> Tensor:
+def hide_share(x: Tensor, share: float, generator: Generator, fill: Tensor | None = None) -> Tensor:
     """Replace exactly this share of the cells of each picture.
 
     Args:
         x: model inputs `(N, C, H, W)`.
-        share: of `cells * cells` cells, from 0 to 1.
+        share: of the cells, from 0 to 1.
         generator: decides which.
         fill: what takes their place, of a shape that broadcasts to that of `x`; absent: the
             picture's mean.
-        cells: along each side.
     """
-    order = torch.rand((len(x), cells * cells), generator=generator, device=x.device).argsort(1)
-    coarse = (order < round(share * cells * cells)).view(-1, 1, cells, cells)
+    count = _CELLS * _CELLS
+    order = torch.rand((len(x), count), generator=generator, device=x.device).argsort(1)
+    coarse = (order < round(share * count)).view(-1, 1, _CELLS, _CELLS)
     mask = interpolate(coarse.float(), size=x.shape[-2:], mode="nearest").bool()
     return torch.where(mask, x.mean(dim=(2, 3), keepdim=True) if fill is None else fill, x)
 
 
-def _levels(contract: ImageContract, x: Tensor) -> tuple[Tensor, Tensor]:
+def levels(contract: ImageContract, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel, `(1, C, 1, 1)`, where `x` is."""
     mean, std = (
         torch.tensor(values, device=x.device).view(1, -1, 1, 1)
         for values in (contract.mean, contract.std)

@@ -1,7 +1,7 @@
 """Where trainings read and write."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
@@ -30,17 +30,19 @@ class Places:
         return self.runs / model
 
     @staticmethod
-    def add_options(parser: argparse.ArgumentParser) -> None:
-        """Add an option for each folder, and for what is written there."""
-        parser.add_argument("--data", type=Path, default=Places.data)
-        parser.add_argument("--runs", type=Path, default=Places.runs)
-        parser.add_argument("--repository", type=Path, default=Places.repository)
-        parser.add_argument("--tensorboard", action="store_true")
+    def add_options(parser: argparse.ArgumentParser, *names: str) -> None:
+        """Add an option for each of these fields: those that a command reads."""
+        for name in names:
+            if name == "tensorboard":
+                parser.add_argument("--tensorboard", action="store_true")
+            else:
+                parser.add_argument(f"--{name}", type=Path, default=getattr(Places, name))
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Places":
-        """The folders that options name."""
-        return cls(options.data, options.runs, options.repository, options.tensorboard)
+        """The folders that options name; the others are as usual."""
+        named = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in vars(options).items() if name in named})
 
     @property
     def options(self) -> list[str]:

@@ -16,15 +16,17 @@ from pellucid.repository.folder import DETECTOR, WEIGHTS
 from training.card_file import with_measured
 from training.places import DETECTOR_FIGURES, FINISHED, Places
 from training.recipe import Recipe
+from training.run_recipe import check_recipe
 
 
 def main() -> None:
     """Publish one model."""
     parser = argparse.ArgumentParser(prog="python -m training.publish", description=__doc__)
     parser.add_argument("recipe", type=Path)
-    Places.add_options(parser)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
+    Places.add_options(parser, "runs", "repository")
     options = parser.parse_args()
-    publish(Recipe.read(options.recipe), Places.of(options))
+    publish(Recipe.read(options.recipe, options.changes), Places.of(options))
 
 
 def publish(recipe: Recipe, places: Places) -> Path:
@@ -39,16 +41,19 @@ def publish(recipe: Recipe, places: Places) -> Path:
 
     Raises:
         FileNotFoundError: the run is not finished.
+        OtherRun: the run is of another recipe.
     """
     run, folder = places.run(recipe.card.name), places.repository / recipe.card.name
     figures = json.loads((run / FINISHED).read_text(encoding="utf-8"))
+    check_recipe(run, recipe)
     figures |= _detector_of(run)
     card = described(recipe.card, _with_looks(folder / "card.yaml", figures))
-    (folder / "1").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run / WEIGHTS, folder / "1" / WEIGHTS)
-    (folder / "1" / DETECTOR).unlink(missing_ok=True)
+    version = folder / recipe.card.version
+    version.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run / WEIGHTS, version / WEIGHTS)
+    (version / DETECTOR).unlink(missing_ok=True)
     if "detector" in figures:
-        shutil.copyfile(run / DETECTOR, folder / "1" / DETECTOR)
+        shutil.copyfile(run / DETECTOR, version / DETECTOR)
     new = folder / "card.new"
     new.write_text(card, encoding="utf-8")
     new.replace(folder / "card.yaml")

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.queue", description=__doc__)
     parser.add_argument("recipes", type=Path, nargs="+")
     parser.add_argument("--pause", type=Path, default=Path("/tmp/pause_training"))
-    Places.add_options(parser)
+    Places.add_options(parser, "data", "runs", "repository", "tensorboard")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     # The training ends with the queue.

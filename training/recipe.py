@@ -32,7 +32,11 @@ class _Part(BaseModel):
 
 
 class Document(_Part):
-    """What is read from a YAML file of its own."""
+    """What is read from a YAML file of its own: the recipe of one model."""
+
+    card: Card
+    """The part of the card that people write; the training adds operating points, calibration and
+    quality."""
 
     @classmethod
     def read(cls, path: Path, changes: Sequence[str] = ()) -> Self:
@@ -51,6 +55,13 @@ class Document(_Part):
             _change(tree, change)
         return cls.model_validate(tree)
 
+    @property
+    def digest(self) -> str:
+        """Of everything that decides the weights; a run goes on only with the same."""
+        card = self.card.model_dump_json(include={"labels", "output", "preprocess", "architecture"})
+        text = card + self.model_dump_json(exclude={"card", "threads"}, exclude_defaults=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
 
 class LastLayers(_Part):
     """The last layers of a network, of those that have weights; normalisation counts."""
@@ -63,10 +74,10 @@ class Stage(_Part):
 
     epochs: int = Field(gt=0)
     size: int | None = Field(default=None, gt=0)
-    """Side of the pictures in pixels; absent: as the card says."""
+    """Side of the pictures in pixels, for torch; absent: as the card says."""
     trained: Literal["all", "head"] | LastLayers = "all"
-    """What changes, for weights that come from elsewhere: `head` is the last dense layer, `{last:
-    20}` the last twenty. Normalisation of the others keeps its statistics."""
+    """What changes, for torch and weights that come from elsewhere: `head` is the last dense layer,
+    `{last: 20}` the last twenty. Normalisation of the others keeps its statistics."""
     rate_share: float = Field(default=1, gt=0, le=1)
     """Learning rate of the stage, as a share of the optimiser's."""
     hidden: float = Field(default=0, ge=0, le=1)
@@ -172,7 +183,7 @@ class Optimiser(_Part):
 
     learning_rate: float = Field(gt=0)
     body_share: float = Field(default=1, gt=0, le=1)
-    """Learning rate of all but the last layer, as a share of the learning rate."""
+    """Learning rate of all but the last layer, as a share of the learning rate; for torch."""
     weight_decay: float = Field(default=0.02, ge=0)
     warm_up: float = Field(default=0.1, ge=0, lt=1)
     """Share of all steps."""
@@ -186,14 +197,12 @@ class Optimiser(_Part):
 class Recipe(Document):
     """One model: its card, its data and how it is trained."""
 
-    card: Card
-    """The part of the card that people write; the training adds operating points,
-    calibration and quality."""
     data: tuple[Source, ...] = Field(min_length=1)
     start: Start | None = None
     """Absent: random weights."""
     teacher: str | None = None
-    """A trained model of the same labels whose scores are imitated (arXiv:2106.05237)."""
+    """A trained torch model of the same labels whose scores are imitated (arXiv:2106.05237); for
+    pictures."""
     stages: tuple[Stage, ...] = Field(min_length=1)
     """Only epochs of the last one can be kept."""
     examples_per_epoch: int | None = Field(default=None, gt=0)
@@ -214,6 +223,7 @@ class Recipe(Document):
     """What the kept epoch is best at, on the validation split; `changed` as training changes it.
     Of several sets of clips the worst counts."""
     precision: Literal["float32", "bfloat16"] = "bfloat16"
+    """What torch multiplies in; Keras networks are trained in float32."""
     threads: int = Field(default=2, gt=0)
     seed: int = 0
 
@@ -228,13 +238,42 @@ class Recipe(Document):
         if self.balanced and self.card.output.activation is Activation.SIGMOID:
             raise ValueError("labels that do not exclude each other cannot be balanced")
         self._check_class_weights()
-        if self.framework == "keras" and any(stage.trained != "all" for stage in self.stages):
-            raise ValueError("stages.trained: some layers stand still only of torch networks")
+        if self.framework == "keras":
+            self._check_keras()
+        if self.hears:
+            self._check_clips()
         if self.teacher is None and any(stage.taught for stage in self.stages):
             raise ValueError("a stage is taught, but there is no teacher")
         if self.changes and isinstance(self.changes, SoundChanges) != self.hears:
             raise ValueError("the changes are not of the kind that the data are")
         return self
+
+    def _check_keras(self) -> None:
+        """Refuse what the loop of Keras networks does not do."""
+        if any(stage.trained != "all" for stage in self.stages):
+            raise ValueError("stages.trained: some layers stand still only of torch networks")
+        if any(stage.size is not None for stage in self.stages):
+            raise ValueError("stages.size: Keras networks take pictures of the card's size alone")
+        if self.optimiser.body_share != 1:
+            raise ValueError("optimiser.body_share: Keras networks have one learning rate")
+        # Not where it is the default, which is torch's.
+        if "precision" in self.model_fields_set and self.precision != "float32":
+            raise ValueError("precision: Keras networks are trained in float32")
+        activation, labels = self.card.output.activation, len(self.card.labels)
+        if activation is Activation.SIGMOID or labels > 2:
+            raise ValueError(
+                "card.output: Keras networks are trained to tell two labels apart, by softmax or "
+                f"binary_sigmoid; here are {labels} with {activation}"
+            )
+
+    def _check_clips(self) -> None:
+        """Refuse what is done to pictures alone."""
+        if self.framework != "keras":
+            raise ValueError("card.architecture: only Keras networks are trained on clips")
+        if self.card.output.activation is not Activation.SOFTMAX:
+            raise ValueError("card.output: clips are real or fake, one logit each: use softmax")
+        if self.teacher is not None or any(stage.taught for stage in self.stages):
+            raise ValueError("teacher: only networks of pictures are taught by another")
 
     def _check_class_weights(self) -> None:
         if self.class_weights == "balanced" and (self.balanced or self.hears):
@@ -294,13 +333,6 @@ class Recipe(Document):
     def stage(self, epoch: int) -> Stage:
         """The stage of an epoch, counted from 0."""
         return [stage for stage in self.stages for _ in range(stage.epochs)][epoch]
-
-    @property
-    def digest(self) -> str:
-        """Of everything that decides the weights; a run goes on only with the same."""
-        card = self.card.model_dump_json(include={"labels", "output", "preprocess", "architecture"})
-        text = card + self.model_dump_json(exclude={"card", "threads"}, exclude_defaults=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _change(tree: Any, change: str) -> None:

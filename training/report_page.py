@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from pellucid.repository.quality import is_table, text_of, title_of
 from training.calibration import BINS
 from training.evaluate import Assessments
 from training.figures import Cases
@@ -35,7 +36,7 @@ def report_html(
         seeds: what `training.evaluate.spread` said of several runs; empty where there is one.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"cell": cell, "words": lambda name: name.replace("_", " ")}
+    environment.filters |= {"cell": text_of, "words": title_of}
     environment.tests |= {"table": is_table}
     sections = [
         (network, name, one.report, {label: _plots(each) for label, each in one.cases.items()})
@@ -44,24 +45,6 @@ def report_html(
     ]
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(title=title, sections=sections, notes=notes, seeds=seeds)
-
-
-def is_table(value: Any) -> bool:
-    """Whether it has figures below it, and is none itself."""
-    return isinstance(value, Mapping) and "value" not in value
-
-
-def cell(value: Any) -> str:
-    """A figure as people read it."""
-    match value:
-        case {"value": middle, "low": low, "high": high}:
-            return f"{middle:.3f} ({low:.3f} to {high:.3f})"
-        case float():
-            return f"{value:.3f}"
-        case [*parts]:
-            return ", ".join(map(cell, parts))
-        case _:
-            return str(value)
 
 
 def _plots(cases: Cases) -> str:

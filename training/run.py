@@ -8,18 +8,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from training.copies import with_copies
 from training.curves import draw_curves
 from training.datasets.clips import Clips, check_clips
 from training.datasets.pictures import Pictures, check_splits
-from training.places import FINISHED, RECIPE, Places
+from training.places import FINISHED, Places
 from training.recipe import Recipe
-
-
-class OtherRun(Exception):
-    """The run's folder has a run of another recipe."""
+from training.run_recipe import check_recipe, claim
 
 
 def run(recipe: Recipe, places: Places) -> None:
@@ -30,6 +25,7 @@ def run(recipe: Recipe, places: Places) -> None:
     """
     folder = places.run(recipe.card.name)
     if (folder / FINISHED).exists():
+        check_recipe(folder, recipe)
         logging.info("%s is finished: %s", recipe.card.name, folder)
     else:
         _train(recipe, places, folder)
@@ -42,7 +38,7 @@ def run(recipe: Recipe, places: Places) -> None:
 
 
 def _train(recipe: Recipe, places: Places, folder: Path) -> None:
-    _claim(folder, recipe)
+    claim(folder, recipe)
     figures = (
         _train_on_clips(recipe, places) if recipe.hears else _train_on_pictures(recipe, places)
     )
@@ -84,12 +80,3 @@ def _train_on_clips(recipe: Recipe, places: Places) -> dict[str, Any]:
 def _left_out(training: Pictures | Clips, validation: Pictures | Clips) -> dict[str, Any]:
     """Files that could not be read, each of which the log names."""
     return {"left_out": {"train": training.left_out, "val": validation.left_out}}
-
-
-def _claim(folder: Path, recipe: Recipe) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / RECIPE
-    if kept.exists() and Recipe.read(kept).digest != recipe.digest:
-        raise OtherRun(f"{folder} has a run of another recipe: remove it, or choose other --runs")
-    tree = recipe.model_dump(mode="json", exclude_unset=True)
-    kept.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")

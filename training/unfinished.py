@@ -16,7 +16,7 @@ def main() -> None:
     """Write the weights of every unfinished run that has ended an epoch."""
     parser = argparse.ArgumentParser(prog="python -m training.unfinished", description=__doc__)
     parser.add_argument("folder", type=Path)
-    Places.add_options(parser)
+    Places.add_options(parser, "runs")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options.folder.mkdir(parents=True, exist_ok=True)

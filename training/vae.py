@@ -8,18 +8,17 @@ import argparse
 import json
 import logging
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 import lightning
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from pellucid.architectures.weights import load_torch, save_torch
-from pellucid.cards import Activation, Card
+from pellucid.cards import Activation
 from pellucid.contracts import ImageContract
 from pellucid.repository.folder import WEIGHTS
 from training.autoencoder import HALVINGS, ConditionalVae, loss_of
@@ -30,13 +29,18 @@ from training.fitting import BEST, fit
 from training.pictures import normalise
 from training.places import FINISHED, RECIPE, Places
 from training.recipe import Document, PictureSource
+from training.run_recipe import check_recipe, claim
+
+_SAMPLES: Final = 8
+"""Of each label, in the picture of them."""
 
 
 class VaeRecipe(Document):
-    """One generator: what its pictures are of, its data and how it is trained."""
+    """One generator: what its pictures are of, its data and how it is trained.
 
-    card: Card
-    """Labels, the pictures' size, licence and attribution."""
+    Of the card it takes the labels, the pictures' size, licence and attribution.
+    """
+
     data: tuple[Annotated[PictureSource, Field(discriminator="kind")], ...] = Field(min_length=1)
     latents: int = Field(default=64, gt=0)
     width: int = Field(default=16, gt=0)
@@ -135,13 +139,14 @@ def train(recipe: VaeRecipe, places: Places) -> Path:
         of the validation split; `samples.png`, some pictures of each label, a row each.
 
     Raises:
-        ValueError: the folder has a run of another recipe.
+        OtherRun: the folder has a run of another recipe.
         BadData: a data set is not as its loader wants it.
     """
     folder = recipe.run(places)
     if (folder / FINISHED).exists():
+        check_recipe(folder, recipe)
         return folder
-    _claim(folder, recipe)
+    claim(folder, recipe)
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     training, validation = (
@@ -216,10 +221,10 @@ def nearest_distance(pictures: Tensor, others: Tensor) -> Tensor:
     return 1 - (unit(ours) @ unit(theirs).T).amax(1)
 
 
-def _draw_samples(network: ConditionalVae, recipe: VaeRecipe, path: Path, each: int = 8) -> None:
-    classes = torch.arange(len(recipe.card.labels)).repeat_interleave(each)
+def _draw_samples(network: ConditionalVae, recipe: VaeRecipe, path: Path) -> None:
+    classes = torch.arange(len(recipe.card.labels)).repeat_interleave(_SAMPLES)
     made = network.draw(classes, Generator().manual_seed(recipe.seed))
-    rows = [torch.cat(list(row), 2) for row in torch.split(made, each)]
+    rows = [torch.cat(list(row), 2) for row in torch.split(made, _SAMPLES)]
     plane = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
     Image.fromarray(np.squeeze(plane)).save(path)
 
@@ -241,21 +246,12 @@ def load_generator(name: str, places: Places) -> tuple[VaeRecipe, ConditionalVae
     return recipe, network.eval().requires_grad_(False)
 
 
-def _claim(folder: Path, recipe: VaeRecipe) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / RECIPE
-    if kept.exists() and VaeRecipe.read(kept) != recipe:
-        raise ValueError(f"{folder} has a run of another recipe: remove it, or choose other --runs")
-    tree = recipe.model_dump(mode="json", exclude_unset=True)
-    kept.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
-
-
 def main() -> None:
     """Train one generator, unless its run is finished."""
     parser = argparse.ArgumentParser(prog="python -m training.vae", description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes")
-    Places.add_options(parser)
+    Places.add_options(parser, "data", "runs", "tensorboard")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     train(VaeRecipe.read(options.recipe, options.changes), Places.of(options))

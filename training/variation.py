@@ -6,7 +6,7 @@ from torch.nn.functional import interpolate
 
 from pellucid.cards import Activation
 from pellucid.contracts import ImageContract
-from training.pictures import hide, normalise, vary
+from training.pictures import hide, levels, normalise, vary
 from training.places import Places
 from training.recipe import Recipe, Stage
 from training.weights import trained_torch
@@ -59,10 +59,12 @@ class PictureVariation:
     def _taught(self, x: Tensor) -> Tensor:
         assert self._teacher is not None
         ours, theirs = self._contract, self._taught_with
-        unit = x * ours.std[0] + ours.mean[0]
+        mean, std = levels(ours, x)
+        unit = x * std + mean
         if x.shape[-1] != theirs.height:
             unit = interpolate(unit, size=theirs.height, mode="bilinear")
-        x = ((unit - theirs.mean[0]) / theirs.std[0]).contiguous(memory_format=torch.channels_last)
+        mean, std = levels(theirs, x)
+        x = ((unit - mean) / std).contiguous(memory_format=torch.channels_last)
         logits: Tensor = self._teacher.to(x.device)(x).float()
         softmax = self._recipe.card.output.activation is Activation.SOFTMAX
         return logits.softmax(1) if softmax else logits.sigmoid()

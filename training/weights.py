@@ -29,8 +29,11 @@ def trained(model: str, places: Places) -> tuple[Card, Path]:
     run, served = places.run(model), places.repository / model
     if (run / FINISHED).exists():
         return Recipe.read(run / RECIPE).card, run / WEIGHTS
-    if (served / "1" / WEIGHTS).exists():
-        return Card.read(served / "card.yaml"), served / "1" / WEIGHTS
+    if (served / "card.yaml").exists():
+        card = Card.read(served / "card.yaml")
+        weights = served / card.version / WEIGHTS
+        if weights.exists():
+            return card, weights
     raise NoWeights(f"{model} is neither in {run} nor in {served}: train it first")
 
 

@@ -19,7 +19,7 @@ from explain_service.gradient.model import GradientModel
 from explain_service.run_control import RunControl
 from pellucid.api.explain.v1 import explain_pb2
 from pellucid.parity import compare
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 from pellucid.tensors import FloatArray
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from pellucid.architectures.errors import UnsafeFile
 from pellucid.architectures.weights import WeightsMismatch
 from pellucid.cards import Card
 from pellucid.repository.folder import file_digest, source_file
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 
 _importing = Lock()
 _prepared: set[str] = set()

@@ -19,7 +19,7 @@ from pellucid.api.explain.v1 import explain_pb2
 from pellucid.cards import Card
 from pellucid.errors import MethodUnavailable, PellucidError
 from pellucid.parameters import resolve
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 
 P = TypeVar("P", bound=Message)
 

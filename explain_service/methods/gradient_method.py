@@ -12,7 +12,7 @@ from explain_service.methods.base import Backends, Method, refused
 from explain_service.run_control import RunControl, out_of_time
 from pellucid.api.explain.v1 import explain_pb2
 from pellucid.cards import Card
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 
 P = TypeVar("P", bound=Message)
 

@@ -17,7 +17,7 @@ from explain_service.segmentation import SegmentMap, segmentation_libraries
 from pellucid.api.explain.v1 import explain_pb2
 from pellucid.errors import ModelNotReady, PellucidError
 from pellucid.parameters import resolve
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 from pellucid.tensors import FloatArray
 
 P = TypeVar("P", bound=Message)

@@ -7,6 +7,8 @@ hardly learns from random weights.
 
 from torch import nn
 
+from pellucid.architectures.torch_head import with_head
+
 
 def alexnet(*, channels: int, outputs: int, dropout: float = 0.2) -> nn.Module:
     """Build an untrained AlexNet with a pooling head, 2.5 million weights.
@@ -39,10 +41,4 @@ def alexnet(*, channels: int, outputs: int, dropout: float = 0.2) -> nn.Module:
         features.add_module(f"norm{number}", nn.BatchNorm2d(planes))
         features.add_module(f"relu{number}", nn.ReLU())
         inputs = planes
-    network = nn.Sequential()
-    network.add_module("features", features)
-    network.add_module("pool", nn.AdaptiveAvgPool2d(1))
-    network.add_module("flatten", nn.Flatten())
-    network.add_module("dropout", nn.Dropout(dropout))
-    network.add_module("classifier", nn.Linear(inputs, outputs))
-    return network
+    return with_head(features, inputs, outputs, dropout)

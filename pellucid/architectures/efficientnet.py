@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from pellucid.architectures.torch_head import with_head
+
 _STAGES = (
     # expansion, channels, blocks, stride, kernel
     (1, 16, 1, 1, 3),
@@ -52,13 +54,7 @@ def efficientnet_lite(
         features.add_module(f"block{number}", block)
         last = block.outputs
     features.add_module("head", _convolution(last, _HEAD, 1))
-    network = nn.Sequential()
-    network.add_module("features", features)
-    network.add_module("pool", nn.AdaptiveAvgPool2d(1))
-    network.add_module("flatten", nn.Flatten())
-    network.add_module("dropout", nn.Dropout(dropout))
-    network.add_module("classifier", nn.Linear(_HEAD, outputs))
-    return network
+    return with_head(features, _HEAD, outputs, dropout)
 
 
 class _InvertedBottleneck(nn.Module):

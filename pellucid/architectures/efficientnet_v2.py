@@ -3,7 +3,7 @@
 import keras
 
 from pellucid.architectures.keras_head import Pool, head
-from pellucid.architectures.mobilenet import BATCH_NORMALISATION_MOMENTUM
+from pellucid.architectures.keras_layers import BATCH_NORMALISATION_MOMENTUM
 
 
 def efficientnet_v2(

@@ -39,6 +39,7 @@ def load_h5_weights(architecture: Architecture, path: Path) -> Any:
     """Build a network and fill it with the weights of a `.h5` file.
 
     Raises:
+        ValueError: the architecture cannot be built.
         UnsafeFile: the file is damaged, or its weights do not fit.
     """
     import h5py

@@ -3,9 +3,7 @@
 import keras
 
 from pellucid.architectures.keras_head import Pool, head
-
-BATCH_NORMALISATION_MOMENTUM = 0.9
-"""Keras' 0.999 needs some thousand steps to forget the first statistics; ours are soon right."""
+from pellucid.architectures.keras_layers import BATCH_NORMALISATION_MOMENTUM
 
 
 def mobilenet_v2(

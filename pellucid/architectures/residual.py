@@ -3,7 +3,7 @@
 import keras
 
 from pellucid.architectures.keras_head import Pool, head
-from pellucid.architectures.mobilenet import BATCH_NORMALISATION_MOMENTUM
+from pellucid.architectures.keras_layers import BATCH_NORMALISATION_MOMENTUM
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 """Blocks of each stage, by the number of layers."""

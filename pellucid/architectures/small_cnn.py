@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from pellucid.architectures.torch_head import with_head
+
 
 def small_cnn(
     *, channels: int, outputs: int, width: int = 32, blocks: int = 3, dropout: float = 0.3
@@ -32,10 +34,4 @@ def small_cnn(
         block.add_module("pool", nn.MaxPool2d(2))
         features.add_module(f"block{number}", block)
         width *= 2
-    network = nn.Sequential()
-    network.add_module("features", features)
-    network.add_module("pool", nn.AdaptiveAvgPool2d(1))
-    network.add_module("flatten", nn.Flatten())
-    network.add_module("dropout", nn.Dropout(dropout))
-    network.add_module("classifier", nn.Linear(inputs, outputs))
-    return network
+    return with_head(features, inputs, outputs, dropout)

@@ -8,7 +8,7 @@ from random weights.
 import keras
 
 from pellucid.architectures.keras_head import Pool, head
-from pellucid.architectures.mobilenet import BATCH_NORMALISATION_MOMENTUM
+from pellucid.architectures.keras_layers import BATCH_NORMALISATION_MOMENTUM
 
 _BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Planes and convolutions of each block."""

@@ -13,6 +13,7 @@ from pellucid.cli.consoles import print_json, stderr, stdout
 from pellucid.cli.exits import Exit, fail, reported
 
 if TYPE_CHECKING:
+    from pellucid.cards import Card
     from pellucid.client import ModelCapability
     from pellucid.embedded.state import ServiceRecord
     from pellucid.repository.install import AddedModel
@@ -89,7 +90,8 @@ def show(
         folder = ModelFolder.read(_known(name, repository))
         state = _states(repository, state_dir).get(name, "not served")
         text = (folder.path / "card.yaml").read_text(encoding="utf-8")
-    typer.echo(f"# {state}; made of {folder.weights.name if folder.builds else folder.graph.name}")
+    made_of = ", ".join(folder.card.members) or folder.sources[0].name
+    typer.echo(f"# {state}; made of {made_of}")
     typer.echo(text)
 
 
@@ -245,15 +247,21 @@ def _row(path: Path, states: dict[str, str]) -> dict[str, Any]:
         card = ModelFolder.read(path).card
     except ModelNotBuilt as error:
         return dict(name=path.name, version="", network="", labels="", state=str(error))
-    architecture = card.architecture
-    network = f"{architecture.framework} {architecture.builder or ''}" if architecture else "onnx"
     return {
         "name": card.name,
         "version": card.version,
-        "network": network.strip(),
+        "network": _network(card),
         "labels": ", ".join(card.labels),
         "state": state,
     }
+
+
+def _network(card: "Card") -> str:
+    if card.members:
+        return "ensemble"
+    if card.architecture is None:
+        return "onnx"
+    return f"{card.architecture.framework} {card.architecture.builder or ''}".strip()
 
 
 def _show(

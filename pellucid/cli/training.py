@@ -42,6 +42,9 @@ def train(
     data: Data = None,
     runs: Runs = None,
     repository: Repository = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write the run's curves for TensorBoard.")
+    ] = False,
 ) -> None:
     """Train a model as a recipe says, and measure it on validation.
 
@@ -51,7 +54,7 @@ def train(
         from training.run import run
 
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-        run(_read(recipe, changes or []), places(data, runs, repository))
+        run(_read(recipe, changes or []), places(data, runs, repository, tensorboard))
 
 
 def evaluate(
@@ -87,6 +90,13 @@ def evaluate(
     """
     if split == "test" and not settled:
         raise typer.BadParameter("say when the recipe was settled", param_hint="--settled")
+    if len(set(run_folders or ())) == 1 and (card or split == "test"):
+        # Before a look at the test split is counted.
+        raise typer.BadParameter(
+            "one run alone has no place in the card, which takes what is served, or the spread of "
+            "several runs: name more, or measure it on validation without --card",
+            param_hint="--run",
+        )
     with trainings():
         from training.evaluation_run import Request, evaluate_model
 
@@ -122,12 +132,16 @@ def _read(named: str, changes: list[str]) -> "Recipe":
     return recipe
 
 
-def places(data: Path | None, runs: Path | None, repository: Path | None) -> "Places":
+def places(
+    data: Path | None, runs: Path | None, repository: Path | None, tensorboard: bool = False
+) -> "Places":
     """The folders that were named, the checkout's own for the others."""
     from training.places import Places
 
     usual = Places()
-    return Places(data or usual.data, runs or usual.runs, repository or usual.repository)
+    return Places(
+        data or usual.data, runs or usual.runs, repository or usual.repository, tensorboard
+    )
 
 
 @contextmanager
@@ -137,7 +151,7 @@ def trainings() -> Iterator[None]:
         from pellucid.repository.errors import ModelNotBuilt
         from training.datasets.pictures import BadData
         from training.digests import NoWeights
-        from training.run import OtherRun
+        from training.run_recipe import OtherRun
     except ModuleNotFoundError as error:
         raise fail(f"{error.name} is not installed", _INSTALL) from None
     try:

@@ -35,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pellucid.repository", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    build = _command(commands, "build", _build, "make every model folder complete")
+    build = _models_command(commands, "build", _build, "make every model folder complete")
     build.add_argument("--force", action="store_true", help="build even what is current")
     _add_first(build, "built before the others")
-    _command(commands, "check", _check, "say which folders have to be built")
+    _models_command(commands, "check", _check, "say which folders have to be built")
     docs = _command(commands, "docs", _docs, "write docs/models.md and a page of every card")
     docs.add_argument("--check", action="store_true", help="only say whether they are up to date")
     docs.add_argument("--out", type=Path, default=Path("docs"), help="folder of the documents")
-    follow = _command(
+    follow = _models_command(
         commands, "follow", _follow, "build what is new or changed, and load and unload it"
     )
     _add_first(follow, "built and loaded before the others")
@@ -59,6 +59,15 @@ def _parser() -> argparse.ArgumentParser:
 def _command(commands, name: str, run: Callable[[argparse.Namespace], int], what: str):  # type: ignore[no-untyped-def]
     command = commands.add_parser(name, help=what, description=what)
     command.add_argument("folder", type=Path, nargs="?", default=Path("triton_repo"))
+    command.set_defaults(run=run)
+    return command
+
+
+def _models_command(  # type: ignore[no-untyped-def]
+    commands, name: str, run: Callable[[argparse.Namespace], int], what: str
+):
+    """A command that may be for some models alone, and writes events of each."""
+    command = _command(commands, name, run, what)
     command.add_argument(
         "--models",
         type=names_of,
@@ -67,7 +76,6 @@ def _command(commands, name: str, run: Callable[[argparse.Namespace], int], what
         help="only these models; by default PELLUCID_MODELS, or all",
     )
     command.add_argument("--json", action="store_true", help="one JSON object a line")
-    command.set_defaults(run=run)
     return command
 
 
@@ -132,7 +140,7 @@ def _docs(options: argparse.Namespace) -> int:
         documents.write(options.folder, options.out)
         return 0
     stale = documents.stale(options.folder, options.out)
-    listener = _writer(options.json)
+    listener = _writer(as_json=False)
     for path in stale:
         listener(LifecycleEvent(Kind.WARNING, str(path), "does not match the cards; write it anew"))
     return int(bool(stale))

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from pellucid.cards import Card
 from pellucid.contracts import baseline_name
 from pellucid.repository.folder import ModelFolder, model_folders
+from pellucid.repository.quality import is_table, text_of, title_of
 
 TABLE: Final = Path("models.md")
 PAGES: Final = Path("models")
@@ -17,7 +18,6 @@ PAGES: Final = Path("models")
 Node: TypeAlias = Mapping[str, Any]
 
 _MAIN: Final = ("macro_auc", "auc", "accuracy", "equal_error_rate")
-_SHORT: Final = {"auc": "AUC", "macro_auc": "mean AUC", "f1": "F1"}
 _INTRODUCTION: Final = """\
 # Models
 
@@ -84,8 +84,14 @@ def _row(folder: ModelFolder) -> str:
 
 
 def _network(card: Card) -> str:
+    if card.members:
+        return "ensemble of " + ", ".join(f"`{name}`" for name in card.members)
     made = card.architecture
-    return f"`{made.builder}` ({made.framework})" if made else "brought as a graph"
+    if made is None or made.framework == "onnx":
+        return "brought as a graph"
+    if made.builder is None:
+        return f"brought as a network ({made.framework})"
+    return f"`{made.builder}` ({made.framework})"
 
 
 def _labels(card: Card) -> str:
@@ -98,8 +104,7 @@ def _first_words(text: str) -> str:
 
 
 def _size(folder: ModelFolder) -> str:
-    path = folder.weights if folder.builds else folder.graph
-    return f"{path.stat().st_size / 1e6:.1f} MB"
+    return f"{sum(path.stat().st_size for path in folder.sources) / 1e6:.1f} MB"
 
 
 def _baseline(card: Card) -> str:
@@ -117,8 +122,8 @@ def _test_tables(quality: Node) -> list[tuple[tuple[str, ...], Node]]:
 
 
 def _tested_on(path: tuple[str, ...], table: Node) -> str:
-    where = " ".join(_words(part) for part in path if part != "test")
-    figures = [f"{_words(name)} {_cell(table[name])}" for name in _MAIN if name in table]
+    where = " ".join(title_of(part) for part in path if part != "test")
+    figures = [f"{title_of(name)} {text_of(table[name])}" for name in _MAIN if name in table]
     return ": ".join(filter(None, (where, ", ".join(figures))))
 
 
@@ -175,15 +180,15 @@ def _quality(quality: Node) -> Iterator[str]:
 
 def _sections(node: Node, path: tuple[str, ...]) -> Iterator[str]:
     """Words and tables of a node of the card's figures, and of all below it."""
-    children = {name: child for name, child in node.items() if _is_node(child)}
+    children = {name: child for name, child in node.items() if is_table(child)}
     rows = {name: child for name, child in children.items() if _cells(child)}
     said = [
-        f"{_words(k)}: {_cell(v)}.\n" for k, v in node.items() if not path and k not in children
+        f"{title_of(k)}: {text_of(v)}.\n" for k, v in node.items() if not path and k not in children
     ]
     yield from said
     if rows:
         if path:
-            yield f"### {', '.join(_words(part) for part in path)}\n"
+            yield f"### {', '.join(title_of(part) for part in path)}\n"
         yield _table(rows)
     for name, child in children.items():
         yield from _sections(child, (*path, name))
@@ -193,38 +198,18 @@ def _table(rows: Mapping[str, Node]) -> str:
     """Rows beside each other, or the only one from top to bottom."""
     if len(rows) == 1:
         ((name, row),) = rows.items()
-        pairs = [(_words(key), _cell(value)) for key, value in _cells(row).items()]
-        return _markdown((_words(name), ""), pairs)
+        pairs = [(title_of(key), text_of(value)) for key, value in _cells(row).items()]
+        return _markdown((title_of(name), ""), pairs)
     columns = list(dict.fromkeys(key for row in rows.values() for key in _cells(row)))
     lines = [
-        (_words(name), *(_cell(row[key]) if key in row else "" for key in columns))
+        (title_of(name), *(text_of(row[key]) if key in row else "" for key in columns))
         for name, row in rows.items()
     ]
-    return _markdown(("", *map(_words, columns)), lines)
-
-
-def _is_node(value: Any) -> bool:
-    return isinstance(value, Mapping) and "value" not in value
+    return _markdown(("", *map(title_of, columns)), lines)
 
 
 def _cells(node: Node) -> Node:
-    return {name: value for name, value in node.items() if not _is_node(value)}
-
-
-def _cell(value: Any) -> str:
-    match value:
-        case {"value": middle, "low": low, "high": high}:
-            return f"{middle:.3f} ({low:.3f}\N{EN DASH}{high:.3f})"
-        case float():
-            return f"{value:.3f}"
-        case [*parts]:
-            return ", ".join(map(_cell, parts))
-        case _:
-            return " ".join(str(value).split())
-
-
-def _words(name: str) -> str:
-    return _SHORT.get(name, name.replace("_", " "))
+    return {name: value for name, value in node.items() if not is_table(value)}
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -160,6 +160,17 @@ class ModelFolder:
         """Whether the classifier's graph is built: from weights, or from its members."""
         return bool(self.card.members) or (self.weights != self.graph and self.weights.is_file())
 
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """Files with all that is learned: weights, a network or a graph; of an ensemble, each's.
+
+        Raises:
+            ModelNotBuilt: a member cannot be read.
+        """
+        if self.card.members:
+            return tuple(path for member in self.members for path in member.sources)
+        return (self.weights if self.builds else self.graph,)
+
     def weights_digest(self) -> str:
         """SHA-256 of the weights, or of the graph where there are none; hexadecimal.
 
@@ -170,7 +181,8 @@ class ModelFolder:
         if self.card.members:
             lines = "\n".join(member.weights_digest() for member in self.members)
             return hashlib.sha256(lines.encode()).hexdigest()
-        return file_digest(self.weights if self.builds else self.graph)
+        (source,) = self.sources
+        return file_digest(source)
 
     def source(self, weights_digest: str) -> str:
         """Digest of everything that decides what the graphs compute."""

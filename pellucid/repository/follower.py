@@ -11,12 +11,16 @@ from pellucid.lifecycle import Kind, LifecycleEvent, Listener, ignore
 from pellucid.repository.build_process import Settled, build_repository
 from pellucid.repository.config import FLOAT32
 from pellucid.repository.errors import TritonUnavailable
-from pellucid.repository.folder import CONFIG, NETWORKS, WEIGHTS, model_folders
+from pellucid.repository.folder import CONFIG, DETECTOR, NETWORKS, WEIGHTS, model_folders
 from pellucid.repository.loader import Loader
 from pellucid.repository.model_control import IndexEntry, ModelControl
 
 _LONGEST_DELAY_S = 60.0
-_FILES = ("card.yaml", CONFIG, f"*/{WEIGHTS}", *(f"*/{name}" for name in NETWORKS.values()))
+_FILES = (
+    "card.yaml",
+    CONFIG,
+    *(f"*/{name}" for name in (WEIGHTS, DETECTOR, *NETWORKS.values())),
+)
 
 Stamps = Mapping[Path, tuple[int, int]]
 """Size and time of the files that matter."""

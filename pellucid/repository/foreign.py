@@ -124,7 +124,10 @@ def _h5(file: Path, card: Card, version: Path) -> str:
         load_h5_model(file).save(version / NETWORKS["keras"])
         return "keras"
     _builder(card, "keras", ".keras")
-    model = load_h5_weights(card.architecture, file)
+    try:
+        model = load_h5_weights(card.architecture, file)
+    except ValueError as error:
+        raise ModelNotBuilt(f"architecture: {error}") from error
     _save({weight.path: np.asarray(weight) for weight in model.weights}, version)
     return "keras"
 

@@ -164,7 +164,12 @@ def _staged(file: Path, card: Path, stated: Card, path: Path) -> AddedModel:
 
 
 def _network(architecture: Architecture, path: Path) -> tuple[Network | None, list[str]]:
-    """The network to compare with; none, and a note, where ONNX cannot be remade in torch."""
+    """The network to compare with; none, and a note, where ONNX cannot be remade in torch.
+
+    Raises:
+        ModelRefused: nothing builds the card's architecture.
+        UnsafeFile, WeightsMismatch: see `load_network`.
+    """
     try:
         return network_of(architecture, path), []
     except UnsafeFile as error:
@@ -172,6 +177,8 @@ def _network(architecture: Architecture, path: Path) -> tuple[Network | None, li
             raise
         # The card names the architecture all the same, so that the explain service says why.
         return None, [f"no gradient methods: {error}"]
+    except ValueError as error:
+        raise ModelRefused(f"architecture: {error}") from error
 
 
 def _check_network(network: Network, card: Card) -> None:

@@ -30,8 +30,6 @@ from pellucid.serving.served_model import Entry, ServedModel, State
 from pellucid.serving.settings import TritonSettings
 from pellucid.serving.triton import unanswered
 
-__all__ = ["Entry", "ModelCatalogue", "ServedModel", "State"]
-
 log = structlog.get_logger(__name__)
 
 Models: TypeAlias = list[ServedModel]

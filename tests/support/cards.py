@@ -3,7 +3,7 @@
 from typing import Any
 
 from pellucid.cards import Card
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 from tests.support.known_models import IMAGE, SOUND
 
 

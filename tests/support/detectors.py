@@ -50,9 +50,9 @@ def statistics(features: Floats, inputs: Floats, channel_axis: int) -> Floats:
     return np.concatenate([features, *profiles], axis=1)
 
 
-def detector(values: Floats, directions: int = 3) -> MahalanobisDetector:
-    """Of random directions, centred on `values` `(N, V)`."""
-    rng = np.random.default_rng(1)
+def detector(values: Floats) -> MahalanobisDetector:
+    """Of three random directions, centred on `values` `(N, V)`."""
+    rng, directions = np.random.default_rng(1), 3
     basis = np.linalg.qr(rng.normal(size=(values.shape[1], directions)))[0].T
     return MahalanobisDetector(
         mean=values.mean(axis=0),

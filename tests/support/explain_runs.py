@@ -23,10 +23,9 @@ from tests.support.gradient_models import OneCopy
 class Runs:
     """Explains a black picture by any methods, over calls to some Triton and one flat copy."""
 
-    def __init__(
-        self, calls: TritonCalls, copies: Any = None, *, partial_every_s: float = 2.0
-    ) -> None:
-        backends = Backends(calls, copies or OneCopy())
+    def __init__(self, calls: TritonCalls, *, partial_every_s: float = 2.0) -> None:
+        copies: Any = OneCopy()
+        backends = Backends(calls, copies)
         self.dependencies = Dependencies(backends, Planner(24), 1.0, partial_every_s)
 
     def check(

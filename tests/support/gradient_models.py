@@ -48,8 +48,8 @@ class WatchedGradients:
 class OneCopy:
     """Has one copy for every model, or none and a reason."""
 
-    def __init__(self, model: GradientModel | None = None, reason: str = "") -> None:
-        self._model = model or FlatGradients()
+    def __init__(self, reason: str = "") -> None:
+        self._model = FlatGradients()
         self._reason = reason
 
     def unavailable(self, model: Any) -> str:

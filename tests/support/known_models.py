@@ -109,18 +109,18 @@ def linear_model(
     return write_linear(repository, card, weights, bias)
 
 
-def planted_patch_model(repository: Path, name: str = "planted_patch") -> LinearModel:
+def planted_patch_model(repository: Path) -> LinearModel:
     """Says `patch` when rows 8 to 15, columns 16 to 23 of a grey picture are bright."""
     weights = np.zeros((2, 1, 32, 32), np.float32)
     weights[1, 0, 8:16, 16:24] = 1 / 8
-    card = _card(name, labels=["plain", "patch"], activation="softmax")
+    card = _card("planted_patch", labels=["plain", "patch"], activation="softmax")
     return write_linear(repository, card, weights, np.array([0, -4], np.float32))
 
 
-def planted_tone_model(repository: Path, name: str = "planted_tone") -> LinearModel:
+def planted_tone_model(repository: Path) -> LinearModel:
     """Says `tone` when mel bands 12 to 15 of one second of sound are loud, at any time."""
     card = _card(
-        name,
+        "planted_tone",
         labels=["quiet", "tone"],
         activation="softmax",
         modality="speech",

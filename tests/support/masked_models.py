@@ -16,6 +16,7 @@ from pellucid.parameters import resolve
 
 Floats = NDArray[np.float64]
 Formula = Callable[[Floats], Floats]
+_BATCH = 16
 
 
 class FormulaModel:
@@ -27,13 +28,11 @@ class FormulaModel:
         segments: int,
         control: RunControl,
         *,
-        batch: int = 16,
         stop_after: int | None = None,
     ) -> None:
         """The time is up once `stop_after` masks were answered."""
         self._formula = formula
         self._control = control
-        self._batch = batch
         self._stop_after = stop_after
         self.segments = segments
         self.full = self._scores(np.ones((1, segments)))[0]
@@ -41,10 +40,10 @@ class FormulaModel:
         self.asked = 0
 
     def stream(self, masks: MaskRows) -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(masks), self._batch):
+        for start in range(0, len(masks), _BATCH):
             if self._stop_after is not None and self.asked >= self._stop_after:
                 return
-            block = self._scores(masks[start : start + self._batch].astype(np.float64))
+            block = self._scores(masks[start : start + _BATCH].astype(np.float64))
             self.asked += len(block)
             self._control.advance(len(block))
             yield block
@@ -77,17 +76,17 @@ def linear(weights: Floats) -> Formula:
     return lambda masks: masks @ weights + 0.5
 
 
-def with_interactions(seed: int, segments: int, labels: int = 2) -> Formula:
-    """A smooth function in which segments depend on each other."""
+def with_interactions(seed: int, segments: int) -> Formula:
+    """A smooth function for two labels in which segments depend on each other."""
     rng = np.random.default_rng(seed)
-    single = rng.normal(size=(segments, labels))
-    pairs = rng.normal(0, 0.3, size=(labels, segments, segments))
+    single = rng.normal(size=(segments, 2))
+    pairs = rng.normal(0, 0.3, size=(2, segments, segments))
     return lambda masks: masks @ single + np.einsum("ni,kij,nj->nk", masks, pairs, masks)
 
 
-def random_weights(segments: int, labels: int = 2, seed: int = 0) -> Floats:
-    """`(S, K)`."""
-    return np.random.default_rng(seed).normal(size=(segments, labels))
+def random_weights(segments: int) -> Floats:
+    """`(S, 2)`."""
+    return np.random.default_rng(0).normal(size=(segments, 2))
 
 
 def grid(side: int, cell: int = 4) -> SegmentMap:

@@ -44,12 +44,12 @@ def write_card(folder: Path, name: str, side: int = SIDE, **facts: Any) -> Path:
 class Convolutional(nn.Module):
     """`conv -> norm -> relu -> conv -> relu -> mean -> dense`, over CHW."""
 
-    def __init__(self, outputs: int = len(LABELS)) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1)
         )
-        self.head = nn.Linear(8, outputs)
+        self.head = nn.Linear(8, len(LABELS))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(torch.relu(self.features(x)).mean((2, 3)))
@@ -74,13 +74,14 @@ class Block(nn.Module):
 class VisionTransformer(nn.Module):
     """Patches of 8 by 8, a class token, two blocks."""
 
-    def __init__(self, width: int = 16, outputs: int = len(LABELS)) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        width = 16
         self.patches = nn.Conv2d(3, width, 8, 8)
         self.token = nn.Parameter(torch.randn(1, 1, width))
         self.places = nn.Parameter(torch.randn(1, (SIDE // 8) ** 2 + 1, width))
         self.blocks = nn.Sequential(Block(width), Block(width))
-        self.head = nn.Linear(width, outputs)
+        self.head = nn.Linear(width, len(LABELS))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         tokens = self.patches(x).flatten(2).transpose(1, 2)

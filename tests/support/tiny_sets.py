@@ -33,6 +33,15 @@ XRAY_CARD: dict[str, Any] = {
         "arguments": {"channels": 1, "outputs": 1, "width": 4, "blocks": 2},
     },
 }
+KERAS_XRAY_CARD: dict[str, Any] = {
+    **XRAY_CARD,
+    "preprocess": {**XRAY_CARD["preprocess"], "layout": "HWC", "height": 32, "width": 32},
+    "architecture": {
+        "framework": "keras",
+        "builder": "vgg16",
+        "arguments": {"height": 32, "width": 32, "outputs": 1, "alpha": 0.0625},
+    },
+}
 SPEECH_CARD: dict[str, Any] = {
     "name": "tiny_speech",
     "version": "1",

@@ -22,7 +22,8 @@ from explain_service.triton_calls import TritonCalls
 from pellucid.api.explain.v1 import explain_pb2, methods_pb2
 from pellucid.architectures.weights import load_torch
 from pellucid.embedded.system import EmbeddedTriton
-from pellucid.serving.catalogue import ModelCatalogue, ServedModel
+from pellucid.serving.catalogue import ModelCatalogue
+from pellucid.serving.served_model import ServedModel
 from pellucid.tensors import decode, encode
 from tests.support import framework_pairs
 from tests.support.explain_client import measure

@@ -13,8 +13,9 @@ from tritonclient.grpc.aio import InferenceServerClient
 from pellucid.cards import DIGEST_PARAMETER
 from pellucid.embedded.system import EmbeddedTriton
 from pellucid.errors import ModelBroken, ModelChanged, ModelNotReady
-from pellucid.serving.catalogue import ModelCatalogue, State
+from pellucid.serving.catalogue import ModelCatalogue
 from pellucid.serving.deadline import Deadline
+from pellucid.serving.served_model import State
 from pellucid.serving.settings import TritonSettings
 from pellucid.serving.triton import Answer, TritonInference
 from tests.support.known_models import LinearModel, add_version, linear_model

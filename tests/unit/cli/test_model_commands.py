@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+import h5py
 import pytest
+import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from pellucid.cli import app
 from tests.support.known_models import linear_model, write_ensemble
+from tests.support.own_models import write_card
 
 
 @pytest.fixture
@@ -33,6 +37,14 @@ def test_a_model_is_shown_as_its_card(repository: Path) -> None:
     shown = run("show", "linear").stdout
     assert "name: linear" in shown
     assert "model.onnx" in shown
+
+
+def test_an_ensemble_is_said_to_be_made_of_its_members(repository: Path) -> None:
+    members = [linear_model(repository, name, temperature=2) for name in ("one", "two")]
+    write_ensemble(repository, "both", members)
+    assert "made of one, two" in run("show", "both").stdout
+    rows = {row["name"]: row["network"] for row in json.loads(run("list", "--json").stdout)}
+    assert rows == {"both": "ensemble", "linear": "onnx", "one": "onnx", "two": "onnx"}
 
 
 @pytest.mark.parametrize("command", ["show", "remove", "verify"])
@@ -76,3 +88,36 @@ def test_a_card_that_is_not_valid_names_its_field(repository: Path, tmp_path: Pa
     done = run("add", "network.onnx", "--card", "card.yaml")
     assert done.exit_code == 3
     assert "card.yaml: name" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "framework"),
+    [("weights.safetensors", "torch"), ("weights.pth", "torch"), ("weights.h5", "keras")],
+)
+@pytest.mark.parametrize(
+    ("builder", "arguments", "words"),
+    [
+        ("resnet17", {}, "no architecture is called 'resnet17'; known: alexnet"),
+        ("", {"surprise": 1}, "the card's arguments of"),
+    ],
+)
+def test_a_builder_that_does_not_exist_or_takes_other_arguments_is_refused_by_name(
+    repository: Path,
+    file: str,
+    framework: str,
+    builder: str,
+    arguments: dict[str, int],
+    words: str,
+) -> None:
+    known = {"torch": "small_cnn", "keras": "vgg16"}[framework]
+    architecture = {"framework": framework, "builder": builder or known, "arguments": arguments}
+    write_card(Path(), "mine", architecture=architecture)
+    weights = torch.zeros(2)
+    torch.save({"weight": weights}, "weights.pth")
+    save_file({"weight": weights}, "weights.safetensors")
+    with h5py.File("weights.h5", "w"):
+        pass
+    done = run("add", file, "--card", "mine.yaml")
+    assert done.exit_code == 3, done.output
+    assert words in " ".join(done.stderr.split())
+    assert not (repository / "mine").exists()

@@ -10,7 +10,7 @@ from explain_service.copy_check import check_copies
 from explain_service.gradient.loading import NoCopy
 from explain_service.run_control import Cancelled, RunControl
 from pellucid.errors import BackendUnavailable, ModelBroken, ModelChanged, ModelNotReady
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 from tests.support.cards import card, served
 
 FIRST, SECOND = served(card(name="first")), served(card(name="second"))

@@ -23,8 +23,8 @@ from pellucid.api.explain.v1 import explain_pb2, explain_pb2_grpc
 from pellucid.api.explain.v1 import methods_pb2 as pb
 from pellucid.errors import InvalidArgument, ModelChanged, UnknownModel
 from pellucid.serving import request_id
-from pellucid.serving.catalogue import ServedModel
 from pellucid.serving.deadline import Shutdown
+from pellucid.serving.served_model import ServedModel
 from tests.support.cards import GREY, LAYERED, served
 from tests.support.explain_client import explain, explain_until_error, refused
 from tests.support.fake_triton import FakeTriton

@@ -118,6 +118,14 @@ def test_a_damaged_index_is_refused(tmp_path: Path, damage) -> None:
         CaseIndex.read(folder)
 
 
+def test_an_index_of_another_format_is_refused(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    about = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps(about | {"format": 2}))
+    with pytest.raises(BadIndex, match="format"):
+        CaseIndex.read(folder)
+
+
 def test_an_index_says_what_it_is_of(tmp_path: Path) -> None:
     about = json.loads((written(tmp_path) / "index.json").read_text())
     assert about == {

@@ -8,7 +8,7 @@ import yaml
 
 from pellucid.repository.__main__ import main
 from pellucid.repository.documents import texts
-from tests.support.known_models import linear_model
+from tests.support.known_models import linear_model, write_ensemble
 
 AUC = {"value": 0.9, "low": 0.85, "high": 0.95}
 
@@ -54,6 +54,40 @@ def test_tables_below_a_table_have_their_own_headings(repository: Path) -> None:
     _, page = described(repository, quality={"test": {"pneumonia": table}})
     assert "### test, pneumonia, by" in page
     assert "| virus | 0.900 (0.850\N{EN DASH}0.950) | 3 |" in page
+
+
+def test_an_ensemble_is_of_its_members_and_weighs_what_they_do(tmp_path: Path) -> None:
+    repository = tmp_path / "models"
+    members = [linear_model(repository, name, temperature=2) for name in ("one", "two")]
+    found = write_ensemble(repository, "both", members)
+    page = texts(repository)[Path("models/both.md")]
+    assert "| network | ensemble of `one`, `two` |" in page
+    sizes = [(member.folder / "1/model.onnx").stat().st_size for member in members]
+    assert f"| weights | {sum(sizes) / 1e6:.1f} MB |" in page
+    assert (found.folder / "1/model.onnx").stat().st_size > sum(sizes), "it has their mean, too"
+
+
+@pytest.mark.parametrize(
+    ("framework", "file", "words"),
+    [
+        ("torch", "network.pt2", "brought as a network (torch)"),
+        ("keras", "network.keras", "brought as a network (keras)"),
+        ("onnx", "model.onnx", "brought as a graph"),
+    ],
+)
+def test_a_network_that_no_builder_makes_is_said_to_be_brought(
+    repository: Path, framework: str, file: str, words: str
+) -> None:
+    (repository / "tiny/1" / file).touch()
+    row, page = described(repository, architecture={"framework": framework})
+    assert f"| {words} |" in row
+    assert f"| network | {words} |" in page
+
+
+@pytest.mark.parametrize("option", ["--models=tiny", "--json"])
+def test_what_the_documents_take_no_notice_of_is_no_option(repository: Path, option: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["docs", str(repository), "--check", option])
 
 
 def test_documents_that_do_not_match_the_cards_are_named(

@@ -115,6 +115,27 @@ async def test_a_build_that_failed_is_tried_again(triton: FakeTriton, tmp_path: 
     ]
 
 
+async def test_a_model_is_built_again_when_its_detector_comes_or_changes(
+    triton: FakeTriton, tmp_path: Path
+) -> None:
+    builds = 0
+
+    async def build(
+        repository: Path, listener: Listener, allowed: Collection[str] | None, **options: Any
+    ) -> dict[str, str]:
+        nonlocal builds
+        builds += 1
+        return await build_nothing(repository, listener, allowed, **options)
+
+    detector = linear_model(tmp_path).folder / "1/detector.safetensors"
+    async with following(tmp_path, triton.url, build):
+        await until(lambda: set(triton.ready) == PAIR)
+        for content in (b"one", b"another"):
+            before = builds
+            detector.write_bytes(content)
+            await until(lambda before=before: builds > before)
+
+
 async def test_what_comes_while_models_are_built_is_built_next(
     triton: FakeTriton, tmp_path: Path
 ) -> None:

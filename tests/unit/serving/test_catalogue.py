@@ -13,7 +13,8 @@ from prometheus_client import REGISTRY
 from pellucid.cards import CARD_PARAMETER, Card
 from pellucid.errors import BackendUnavailable, ModelBroken, ModelNotReady, UnknownModel
 from pellucid.repository.unloadable import WAITS
-from pellucid.serving.catalogue import ModelCatalogue, State
+from pellucid.serving.catalogue import ModelCatalogue
+from pellucid.serving.served_model import State
 from pellucid.serving.settings import TritonSettings
 from tests.support.scripted_triton import Graph, ScriptedTriton, one_address
 

@@ -17,9 +17,9 @@ from pellucid.errors import (
     ModelChanged,
     ModelNotReady,
 )
-from pellucid.serving.catalogue import ServedModel
 from pellucid.serving.channels import open_blocking_triton_channel
 from pellucid.serving.deadline import Deadline
+from pellucid.serving.served_model import ServedModel
 from pellucid.serving.settings import TritonSettings
 from pellucid.serving.triton import TritonInference, translate
 from tests.support.scripted_triton import Graph, ScriptedTriton, one_address

@@ -27,8 +27,9 @@ def pellucid(*arguments):
 
 def test_a_recipe_is_trained_with_what_was_changed(folders, tmp_path, written):
     path = written(tmp_path / "tiny.yaml", recipe_of(XRAY_CARD, KERMANY))
-    done = pellucid("train", path, "--set", "seed=3", *folders)
+    done = pellucid("train", path, "--set", "seed=3", "--tensorboard", *folders)
     assert done.exit_code == 0, done.output
+    assert list((tmp_path / "runs/tiny/tensorboard").rglob("events.*"))
     figures = json.loads((tmp_path / "runs/tiny/finished.json").read_text())
     assert "pneumonia" in figures["validation"]
     assert "seed: 3" in (tmp_path / "runs/tiny/recipe.yaml").read_text()
@@ -90,6 +91,14 @@ def test_a_model_is_evaluated_into_its_card_and_a_page(served, tmp_path):
         test = Card.read(tmp_path / "repository/tiny/card.yaml").quality["test"]
         assert (test["looks"], test["settled"]) == (looks, "on validation")
         assert test["kermany"]["pneumonia"]["positives"] == 4
+
+    # What one run answers has no place in the card, so it costs no look.
+    for options in (["--card"], ["--split", "test", "--settled", "on validation"]):
+        for runs in (["--run", tmp_path / "runs/tiny"], ["--run", tmp_path / "runs/tiny"] * 2):
+            done = pellucid("evaluate", *served, *runs, *options)
+            assert done.exit_code == 2
+            assert "name more" in " ".join(done.output.replace("│", "").split())
+    assert Card.read(tmp_path / "repository/tiny/card.yaml").quality["test"] == test
 
     run, other = tmp_path / "runs/tiny", tmp_path / "runs/other"
     shutil.copytree(run, other)

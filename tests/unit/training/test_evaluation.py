@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss, f1_score, roc_auc_score
 
+from tests.support.known_models import linear_model, write_ensemble
 from training.calibration import temperature
+from training.digests import NoWeights
+from training.evaluate import Network
 from training.evaluation import (
     evaluate,
     mean_auc,
@@ -19,6 +23,7 @@ from training.figures import (
     thresholded,
     with_intervals,
 )
+from training.places import Places
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 EACH_ITS_OWN = [str(number) for number in range(8)]
@@ -126,3 +131,16 @@ def test_the_mean_auc_leaves_out_labels_without_both_classes_and_unknown_targets
     targets = np.array([[1, 1, np.nan], [0, 1, 1], [0, 1, 0], [1, 1, 1]], float)
     scores = np.array([[0.9, 0.1, 0.0], [0.1, 0.2, 0.9], [0.2, 0.3, 0.1], [0.8, 0.4, 0.8]])
     assert mean_auc(targets, scores) == 1
+
+
+def test_what_was_brought_and_ensembles_have_no_weights_to_measure(tmp_path):
+    members = [linear_model(tmp_path, name, temperature=2) for name in ("one", "two")]
+    write_ensemble(tmp_path, "both", members)
+    program = linear_model(tmp_path, "program").folder
+    (program / "1/network.pt2").touch()
+    card = yaml.safe_load((program / "card.yaml").read_text())
+    card["architecture"] = {"framework": "torch"}
+    (program / "card.yaml").write_text(yaml.safe_dump(card))
+    for name in ("one", "both", "program"):
+        with pytest.raises(NoWeights, match=f"{name} has no weights.safetensors"):
+            Network.served(name, Places(repository=tmp_path))

@@ -9,7 +9,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from pellucid.cards import Card
-from tests.support.tiny_sets import SPEECH_CARD, XRAY_CARD, recipe_of
+from tests.support.tiny_sets import KERAS_XRAY_CARD, SPEECH_CARD, recipe_of
 from training.keras_loop import keep_last
 from training.places import Places
 from training.publish import described
@@ -18,15 +18,6 @@ from training.run import run
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of Keras' own exporter
 
 CLIPS = [{"kind": "speech"}, {"kind": "speech_neural"}]
-KERAS_XRAY_CARD = {
-    **XRAY_CARD,
-    "preprocess": {**XRAY_CARD["preprocess"], "layout": "HWC", "height": 32, "width": 32},
-    "architecture": {
-        "framework": "keras",
-        "builder": "vgg16",
-        "arguments": {"height": 32, "width": 32, "outputs": 1, "alpha": 0.0625},
-    },
-}
 
 
 def test_clips_of_two_sets_are_judged_by_the_worse_of_them(speech, tmp_path):

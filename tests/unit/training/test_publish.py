@@ -13,6 +13,7 @@ from training.card_file import MARK
 from training.curves import draw_curves, read_curves
 from training.places import Places
 from training.publish import publish
+from training.run_recipe import OtherRun, claim
 
 RECIPE = recipe_of(XRAY_CARD, [{"kind": "kermany"}])
 UNLIKE = {"white_noise": {"inputs": 60, "warned": 1.0}}
@@ -23,7 +24,7 @@ DETECTOR = Detector(kind="mahalanobis", threshold=1.5, digest="0" * 64)
 def places(tmp_path) -> Places:
     places = Places(tmp_path, tmp_path / "runs", tmp_path / "repository")
     run = places.run("tiny")
-    run.mkdir(parents=True)
+    claim(run, RECIPE)
     (run / "weights.safetensors").write_bytes(b"weights")
     (run / "detector.safetensors").write_bytes(b"detector")
     (run / "detector.json").write_text(
@@ -38,9 +39,14 @@ def places(tmp_path) -> Places:
     return places
 
 
+def publishing(recipe, places) -> list[str]:
+    folders = [f"--runs={places.runs}", f"--repository={places.repository}"]
+    return [sys.executable, "-m", "training.publish", str(recipe), *folders]
+
+
 def test_the_card_is_the_recipes_with_what_was_measured(places, tmp_path, written):
     path = written(tmp_path / "recipe.yaml", RECIPE)
-    command = [sys.executable, "-m", "training.publish", str(path), *places.options]
+    command = publishing(path, places)
     subprocess.run(command, check=True)
     folder = places.repository / "tiny"
     card = Card.read(folder / "card.yaml")
@@ -68,6 +74,37 @@ def test_a_run_that_is_not_finished_is_not_published(places):
     with pytest.raises(FileNotFoundError):
         publish(RECIPE, places)
     assert not places.repository.exists()
+
+
+def test_a_run_of_another_recipe_is_not_published(places):
+    with pytest.raises(OtherRun, match="another recipe"):
+        publish(recipe_of(XRAY_CARD, [{"kind": "kermany"}], seed=1), places)
+    assert not places.repository.exists()
+
+
+def test_what_was_changed_for_a_training_is_changed_for_its_publication(places, tmp_path, written):
+    (places.run("tiny") / "recipe.yaml").unlink()
+    claim(places.run("tiny"), recipe_of(XRAY_CARD, [{"kind": "kermany"}], seed=1))
+    path = written(tmp_path / "recipe.yaml", RECIPE)
+    command = publishing(path, places)
+    assert subprocess.run(command, capture_output=True).returncode != 0
+    subprocess.run([*command, "--set", "seed=1"], check=True)
+    assert (places.repository / "tiny/card.yaml").exists()
+
+
+def test_a_publication_takes_no_option_that_it_would_not_read(places, tmp_path, written):
+    path = written(tmp_path / "recipe.yaml", RECIPE)
+    command = [*publishing(path, places), "--data=elsewhere"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "--data" in done.stderr
+
+
+def test_weights_and_detector_go_into_the_folder_of_the_cards_version(places):
+    recipe = recipe_of({**XRAY_CARD, "version": "2"}, [{"kind": "kermany"}])
+    folder = publish(recipe, places)
+    assert {path.name for path in folder.iterdir()} == {"card.yaml", "2"}
+    files = {path.name for path in (folder / "2").iterdir()}
+    assert files == {"weights.safetensors", "detector.safetensors"}
 
 
 def test_curves_go_on_through_interruptions(tmp_path):

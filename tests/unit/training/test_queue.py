@@ -15,8 +15,10 @@ def test_a_recipe_that_fails_does_not_keep_the_next_from_being_trained(kermany, 
     bad = tmp_path / "bad.yaml"
     bad.write_text("card: {}\n")
     options = [f"--data={kermany}", f"--runs={tmp_path / 'runs'}", f"--repository={tmp_path}"]
-    assert queue.main([str(bad), str(good), *options, f"--pause={tmp_path / 'pause'}"]) == 1
+    options += ["--tensorboard", f"--pause={tmp_path / 'pause'}"]
+    assert queue.main([str(bad), str(good), *options]) == 1
     assert (tmp_path / "runs/tiny/finished.json").exists()
+    assert list((tmp_path / "runs/tiny/tensorboard").rglob("events.*"))
 
 
 def test_a_training_stands_still_while_the_pause_file_exists(

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from pellucid.repository.folder import file_digest
@@ -12,9 +13,10 @@ from tests.support.tiny_sets import XRAY_CARD, picture, recipe_of
 from training import unfinished
 from training.digests import NoWeights
 from training.places import Places
-from training.run import OtherRun, run
+from training.run import run
+from training.run_recipe import OtherRun, claim
 from training.torch_loop import rate
-from training.weights import build_torch, start_torch
+from training.weights import build_torch, start_torch, trained
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch's own exporter
 
@@ -46,18 +48,38 @@ def test_a_training_ends_with_weights_and_figures_of_the_validation_split(places
 
 
 def test_a_finished_training_is_left_alone(places):
-    folder = places.run("tiny")
-    folder.mkdir(parents=True)
+    folder, recipe = places.run("tiny"), recipe_of(XRAY_CARD, KERMANY)
+    claim(folder, recipe)
     (folder / "finished.json").write_text("{}")
-    run(recipe_of(XRAY_CARD, KERMANY), places)
-    assert [path.name for path in folder.iterdir()] == ["finished.json"]
+    run(recipe, places)
+    assert {path.name for path in folder.iterdir()} == {"finished.json", "recipe.yaml"}
 
 
-def test_a_run_of_another_recipe_is_not_gone_on_from(places):
-    run(recipe_of(XRAY_CARD, KERMANY), places)
-    (places.run("tiny") / "finished.json").unlink()
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_of_another_recipe_is_neither_gone_on_from_nor_taken_for_this_ones(places, finished):
+    claim(places.run("tiny"), recipe_of(XRAY_CARD, KERMANY))
+    if finished:
+        (places.run("tiny") / "finished.json").write_text("{}")
     with pytest.raises(OtherRun, match="another recipe"):
         run(recipe_of(XRAY_CARD, KERMANY, seed=1), places)
+
+
+def test_a_finished_run_that_keeps_no_recipe_is_nobodys(places):
+    places.run("tiny").mkdir(parents=True)
+    (places.run("tiny") / "finished.json").write_text("{}")
+    with pytest.raises(OtherRun, match="does not say whose run"):
+        run(recipe_of(XRAY_CARD, KERMANY), places)
+
+
+def test_a_served_model_of_any_version_starts_another(places):
+    served = places.repository / "tiny"
+    (served / "2").mkdir(parents=True)
+    (served / "card.yaml").write_text(yaml.safe_dump({**XRAY_CARD, "version": "2"}))
+    with pytest.raises(NoWeights, match="train it first"):
+        trained("tiny", places)
+    (served / "2/weights.safetensors").touch()
+    card, weights = trained("tiny", places)
+    assert (card.version, weights) == ("2", served / "2/weights.safetensors")
 
 
 def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(places, tmp_path):
@@ -179,8 +201,8 @@ def test_several_findings_are_measured_each_for_itself(places):
 def test_what_an_unfinished_run_has_learnt_is_kept_and_taken_up(places, tmp_path, monkeypatch):
     recipe = recipe_of(XRAY_CARD, KERMANY, stages=[{"epochs": 3, "hidden": 0.5}])
     stop_after_two_epochs(recipe, places)
-    options = [f"--data={places.data}", f"--runs={places.runs}"]
-    monkeypatch.setattr(sys, "argv", ["unfinished", str(tmp_path / "kept"), *options])
+    arguments = ["unfinished", str(tmp_path / "kept"), f"--runs={places.runs}"]
+    monkeypatch.setattr(sys, "argv", arguments)
     unfinished.main()
     kept = tmp_path / "kept/tiny.safetensors"
     other = recipe_of({**XRAY_CARD, "name": "other"}, KERMANY, start={"kind": "file", "file": kept})

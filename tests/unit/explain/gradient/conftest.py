@@ -12,7 +12,7 @@ from explain_service.gradient.copies import Predict
 from explain_service.gradient.model import GradientModel
 from pellucid.architectures import BUILDERS
 from pellucid.cards import Card
-from pellucid.serving.catalogue import ServedModel
+from pellucid.serving.served_model import ServedModel
 from pellucid.tensors import FloatArray
 from tests.support.cards import served
 

@@ -21,8 +21,8 @@ from explain_service.methods.integrated_gradients import IntegratedGradients
 from explain_service.run_control import Cancellation, Cancelled, RunControl, TimeBudget
 from pellucid.errors import BackendUnavailable, DeadlineTooShort, MethodUnavailable
 from pellucid.parity import PROBES
-from pellucid.serving.catalogue import ServedModel
 from pellucid.serving.deadline import Deadline
+from pellucid.serving.served_model import ServedModel
 from pellucid.tensors import FloatArray
 from tests.unit.explain.gradient.conftest import Serve, changed
 
