@@ -169,6 +169,7 @@ async def test_every_limit_of_a_file_that_can_be_set_is_told(service: Service):
     limits = await service.stub.GetLimits(preprocess_pb2.GetLimitsRequest(), timeout=ANSWER_S)
     told = {field.name for field in limits.DESCRIPTOR.fields}
     of_calls = {"max_waiting", "max_concurrent_rpcs", "max_deadline_s", "max_connection_age_s"}
+    of_calls |= {"max_request_bytes", "max_parameter_bytes"}
     settable = {name for name in PreprocessSettings.model_fields if name.startswith("max_")}
     assert settable - of_calls == {name for name in told if name.startswith("max_")}
 
