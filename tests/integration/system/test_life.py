@@ -219,6 +219,7 @@ def test_a_system_that_is_put_down_ends_its_explanations_with_what_there_is(
         gateway_port=0,
         models=frozenset({slow}),
         watch=False,
+        variables={"PELLUCID_EXPLAIN_GRACE_S": "4"},
     )
     with ThreadPoolExecutor(1) as reader:
         with EmbeddedSystem(settings) as own:
