@@ -32,4 +32,5 @@ LABEL org.opencontainers.image.title="pellucid/triton" \
       org.opencontainers.image.version="${VERSION}"
 USER 10001:10001
 EXPOSE 8001 8002
-ENTRYPOINT ["/opt/triton/tritonserver/bin/tritonserver", "--backend-directory=/opt/triton/backends"]
+# What a Triton that crashed left in the shared memory of its pod would be missing for this one.
+ENTRYPOINT ["/bin/sh", "-c", "rm -f /dev/shm/triton_*; exec /opt/triton/tritonserver/bin/tritonserver --backend-directory=/opt/triton/backends \"$@\"", "tritonserver"]
