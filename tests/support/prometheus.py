@@ -8,6 +8,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +42,8 @@ class Prometheus:
             with urllib.request.urlopen(f"{self.url}/api/v1/query?{text}") as answer:
                 found: Any = json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.SERVICE_UNAVAILABLE:  # it is starting
+                return []
             raise ValueError(f"{query}: {error.read().decode()}") from error
         except OSError:
             return []
