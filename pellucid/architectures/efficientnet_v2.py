@@ -2,7 +2,7 @@
 
 import keras
 
-from pellucid.architectures.keras_head import Pool, head
+from pellucid.architectures.keras_head import head
 from pellucid.architectures.keras_layers import BATCH_NORMALISATION_MOMENTUM
 
 
@@ -13,7 +13,6 @@ def efficientnet_v2(
     outputs: int,
     channels: int = 1,
     dropout: float = 0.3,
-    pool: Pool = "all",
 ) -> keras.Model:
     """Build an untrained EfficientNetV2-B0, at most 5.9 million weights.
 
@@ -23,13 +22,10 @@ def efficientnet_v2(
         outputs: logits of the last layer, named `logits`.
         channels: planes of the input.
         dropout: share of the pooled features that training hides.
-        pool: how planes become features; see `keras_head`. `time` pools the last block, 192 planes:
-            the 1,280 of the convolution after it would be more features than it can learn to weigh.
 
     Returns:
         A flat functional model from float32 `(N, height, width, channels)` to logits
-        `(N, outputs)`. Grad-CAM's usual layer is `top_activation`, or `block6h_add` with `time`
-        (1/32 of the size).
+        `(N, outputs)`. Grad-CAM's usual layer is `top_activation` (1/32 of the size).
     """
     base = keras.applications.EfficientNetV2B0(
         input_tensor=keras.Input((height, width, channels), name="input"),
@@ -40,6 +36,8 @@ def efficientnet_v2(
     for layer in base.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = BATCH_NORMALISATION_MOMENTUM
-    last = base.get_layer("block6h_add").output if pool == "time" else base.output
-    logits = head(last, outputs, dropout, pool)
+        elif isinstance(layer, keras.layers.Dropout):
+            # Blocks left out at random keep a small set from being learnt.
+            layer.rate = 0.0
+    logits = head(base.output, outputs, dropout, "all")
     return keras.Model(base.inputs[0], logits, name="efficientnet_v2")

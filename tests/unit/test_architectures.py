@@ -52,10 +52,9 @@ def test_a_keras_network_takes_spectrograms_and_is_flat(name):
     assert model(np.zeros((2, 64, 63, 1), np.float32), training=False).shape == (2, 2)
 
 
-@pytest.mark.parametrize("name", KERAS)
+@pytest.mark.parametrize("name", sorted(set(KERAS) - {"efficientnet_v2"}))
 def test_a_keras_network_may_keep_the_rows_of_several_planes_apart(name):
-    arguments, last = KERAS[name]
-    layer = {"efficientnet_v2": "block6h_add"}.get(name, last)
+    arguments, layer = KERAS[name]
     shape = {"height": 64, "width": 63, "channels": 3, "outputs": 2}
     model = build(
         Architecture(
